@@ -1,0 +1,196 @@
+// Package config is walherald's configuration: the whole YAML schema, how it is
+// read and what it must satisfy.
+//
+// A configuration is read strictly: a key that does not exist is an error that
+// names its line and the nearest key that does. Defaults come first, then the
+// file, then the environment (WAL_<SECTION>_<KEY>), then [Config.Validate],
+// which reports every problem at once, each with its path. A file written for
+// wal-listener loads unchanged.
+//
+// The package imports no other of walherald's. A room gets its own section,
+// never the whole.
+package config
+
+import "time"
+
+// Config is a whole configuration file.
+type Config struct {
+	Listener   Listener          `yaml:"listener"`
+	Database   Database          `yaml:"database"`
+	Publisher  Publisher         `yaml:"publisher"`
+	Logger     Logger            `yaml:"logger"`
+	Monitoring Monitoring        `yaml:"monitoring"`
+	Tags       map[string]string `yaml:"tags"`
+}
+
+// Listener says what is read from the log and which changes count.
+type Listener struct {
+	// SlotName is the replication slot; it is created if it does not exist.
+	SlotName string `yaml:"slotName"`
+	// Publication is the publication the slot reads; it is created if it does
+	// not exist.
+	Publication Publication `yaml:"publication"`
+	// ServerPort serves /healthz and /ready; 0 means no probes.
+	ServerPort int `yaml:"serverPort"`
+	// RefreshConnection is accepted for wal-listener's sake and has no effect:
+	// a lost connection is noticed and replaced at once.
+	RefreshConnection time.Duration `yaml:"refreshConnection"`
+	// HeartbeatInterval is how often the server is told the position at the
+	// least, whatever the outputs do.
+	HeartbeatInterval time.Duration `yaml:"heartbeatInterval"`
+	// AckTimeout bounds one attempt to deliver a batch.
+	AckTimeout time.Duration `yaml:"ackTimeout"`
+	// DrainTimeout bounds how long a stop waits for what is in flight.
+	DrainTimeout time.Duration `yaml:"drainTimeout"`
+	// Window bounds the encoded changes that are held in memory.
+	Window ByteSize `yaml:"window"`
+	// Filter is an allow list: once it names a table, all others are dropped.
+	Filter TableActions `yaml:"filter"`
+	// Include narrows the actions of the tables it names; others pass.
+	Include TableActions `yaml:"include"`
+	// Exclude drops schemas, tables and columns.
+	Exclude Exclude `yaml:"exclude"`
+	// TopicsMap names the topics of tables; the first rule that matches counts.
+	TopicsMap TopicsMap `yaml:"topicsMap"`
+	// SkipTransactionBuffering is accepted for wal-listener's sake: walherald
+	// never buffers a transaction.
+	SkipTransactionBuffering bool `yaml:"skipTransactionBuffering"`
+	// MaxTransactionSize drops, counts and logs the changes of a transaction
+	// past this number; 0 means no limit.
+	MaxTransactionSize int `yaml:"maxTransactionSize"`
+	// DropForeignOrigin asks the server for changes without an origin only
+	// (PostgreSQL 16 and newer).
+	DropForeignOrigin bool `yaml:"dropForeignOrigin"`
+}
+
+// Publication names a publication and what it is made of where it has to be
+// created. In YAML it is the name alone or a mapping.
+type Publication struct {
+	// Name of the publication. Empty means "walherald", or "wal-listener" where
+	// only that one exists.
+	Name string `yaml:"name"`
+	// Tables lists the tables it is created for, as "table" or "schema.table";
+	// empty means all tables.
+	Tables []string `yaml:"tables"`
+}
+
+// TableActions maps table names ("table" or "schema.table", case kept) to
+// actions: insert, update, delete, truncate.
+type TableActions struct {
+	Tables map[string][]string `yaml:"tables"`
+}
+
+// Exclude lists what never leaves: names are compared without regard to case.
+type Exclude struct {
+	Schemas []string `yaml:"schemas"`
+	Tables  []string `yaml:"tables"`
+	Columns []string `yaml:"columns"`
+}
+
+// TopicRule is one entry of TopicsMap.
+type TopicRule struct {
+	// Match is "schema_table", or a regular expression between slashes.
+	Match string
+	// Topic replaces the match; in it ${1} stands for a group of the expression.
+	Topic string
+}
+
+// TopicsMap is a YAML mapping whose order counts.
+type TopicsMap []TopicRule
+
+// Database says how the source is reached.
+type Database struct {
+	Host     string `yaml:"host"`
+	Port     int    `yaml:"port"`
+	Name     string `yaml:"name"`
+	User     string `yaml:"user"`
+	Password Secret `yaml:"password"`
+	SSL      SSL    `yaml:"ssl"`
+	// EnableTLS asks for TLS with the server's certificate verified.
+	EnableTLS bool `yaml:"enableTLS"`
+	// SSLMode is disable, require, verify-ca or verify-full; empty means
+	// verify-full if EnableTLS or SSL is set, else disable.
+	SSLMode string `yaml:"sslMode"`
+	// Debug is accepted for wal-listener's sake; use logger.level.
+	Debug bool `yaml:"debug"`
+}
+
+// SSL refines TLS towards the database.
+type SSL struct {
+	ServerName string `yaml:"serverName"`
+	SkipVerify bool   `yaml:"skipVerify"`
+	// CACert is a PEM file with the authorities to trust instead of the system's.
+	CACert string `yaml:"caCert"`
+}
+
+// The publisher types a configuration can name.
+const (
+	PublisherNATS     = "nats"
+	PublisherKafka    = "kafka"
+	PublisherRabbitMQ = "rabbitmq"
+	PublisherPubSub   = "google_pubsub"
+	PublisherStdout   = "stdout"
+	PublisherDiscard  = "discard"
+)
+
+// Publisher says where changes go.
+type Publisher struct {
+	// Type is one of the Publisher constants.
+	Type string `yaml:"type"`
+	// Address lists the brokers. In YAML: a list, or one string with commas.
+	Address Addresses `yaml:"address"`
+	// Topic is the first part of every topic; for NATS also the stream.
+	Topic string `yaml:"topic"`
+	// TopicPrefix comes between Topic and the table's part.
+	TopicPrefix string `yaml:"topicPrefix"`
+	// MessageKeyFrom names the column whose value is the message key.
+	MessageKeyFrom string `yaml:"messageKeyFrom"`
+	// ExchangeKind is fanout, topic or direct (RabbitMQ).
+	ExchangeKind string `yaml:"exchangeKind"`
+	// EnableTLS, ClientCert, ClientKey and CACert also answer to enable_tls,
+	// client_cert, client_key and ca_cert.
+	EnableTLS  bool   `yaml:"enableTLS"`
+	ClientCert string `yaml:"clientCert"`
+	ClientKey  string `yaml:"clientKey"`
+	CACert     string `yaml:"caCert"`
+	// PubSubProjectID also answers to pubsub_project_id.
+	PubSubProjectID string `yaml:"pubSubProjectID"`
+	EnableOrdering  bool   `yaml:"enableOrdering"`
+	// Oversize says what happens to a message that is larger than the broker
+	// takes: OversizeStop or OversizeSkip.
+	Oversize string `yaml:"oversize"`
+	// Embedded runs a JetStream server inside walherald (type nats).
+	Embedded *Embedded `yaml:"embedded"`
+}
+
+// What can happen to a message that is too large for its broker.
+const (
+	OversizeStop = "stop"
+	OversizeSkip = "skip"
+)
+
+// Embedded is a JetStream server inside walherald: no broker is needed.
+type Embedded struct {
+	// Listen is the address clients connect to, host:port. Port 0 means any.
+	Listen string `yaml:"listen"`
+	// StoreDir is the folder the streams are kept in.
+	StoreDir string `yaml:"storeDir"`
+	// SyncInterval is how often the store is forced to disk; 0 means before
+	// every confirmation.
+	SyncInterval time.Duration `yaml:"syncInterval"`
+}
+
+// Logger says how walherald logs.
+type Logger struct {
+	// Level is debug, info, warn or error.
+	Level string `yaml:"level"`
+	// Fmt is json or text.
+	Fmt string `yaml:"fmt"`
+}
+
+// Monitoring says where walherald is watched.
+type Monitoring struct {
+	SentryDSN Secret `yaml:"sentryDSN"`
+	// PromAddr serves /metrics; empty means none.
+	PromAddr string `yaml:"promAddr"`
+}
