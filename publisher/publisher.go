@@ -20,6 +20,10 @@ import (
 type Message struct {
 	// ID is the event's identity, equal on every redelivery.
 	ID ID
+	// Writer names what the ids are ordered within: of two messages of one
+	// writer the one with the smaller ID came first. It changes when the log is
+	// no longer the same one (another server, another timeline, another slot).
+	Writer string
 	// Topic is where the message goes: a NATS subject, a Kafka or Pub/Sub
 	// topic, an AMQP routing key.
 	Topic string
@@ -43,7 +47,8 @@ type Deliverer interface {
 	// accepted. It has one caller at a time, which calls in commit order. After
 	// an error the same batch is delivered again, so a message can be delivered
 	// twice; ids are stable. An error that trying again cannot mend satisfies
-	// [IsPermanent]. A cancelled ctx is an error, never a delivery.
+	// [IsPermanent]. A cancelled ctx is an error, never a delivery. An empty
+	// batch asks only whether the destination could take one now.
 	Deliver(ctx context.Context, batch []Message) error
 	// Close gives up the destination's connections. It is called once, after
 	// the last Deliver has returned.

@@ -1,0 +1,132 @@
+// Package embedded runs a JetStream server inside walherald, for those who
+// need no broker of their own: clients connect to it as to any NATS server.
+//
+// A message is confirmed once it is in the operating system's hands, so a kill
+// of the process loses nothing. What a power failure can take is bounded by
+// config.Embedded.SyncInterval; 0 forces every message to disk before it is
+// confirmed.
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"github.com/walherald/walherald/config"
+)
+
+// Server is a running JetStream server.
+type Server struct{ ns *server.Server }
+
+// readyTimeout bounds the start; recovering a large store takes its time.
+const readyTimeout = time.Minute
+
+// Start starts a server that listens on cfg.Listen and keeps its streams in
+// cfg.StoreDir. It returns when clients can connect, or with an error: a taken
+// port, a folder that cannot be written.
+func Start(ctx context.Context, cfg config.Embedded, log *slog.Logger) (*Server, error) {
+	host, port, err := splitListen(cfg.Listen)
+	if err != nil {
+		return nil, err
+	}
+	ns, err := server.NewServer(&server.Options{
+		ServerName: "walherald", Host: host, Port: port, NoSigs: true,
+		JetStream: true, StoreDir: cfg.StoreDir,
+		SyncInterval: cfg.SyncInterval, SyncAlways: cfg.SyncInterval == 0,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start embedded JetStream in %s: %w", cfg.StoreDir, err)
+	}
+	fatal := &logger{log: log, fatal: make(chan string, 1)}
+	ns.SetLoggerV2(fatal, false, false, false)
+	go ns.Start() // ends by itself once the listeners run; Stop waits for the rest
+	s := &Server{ns: ns}
+	if err := s.awaitReady(ctx, fatal.fatal); err != nil {
+		s.Stop()
+		return nil, fmt.Errorf("start embedded JetStream on %s with store %s: %w", cfg.Listen, cfg.StoreDir, err)
+	}
+	log.Info("embedded JetStream server started", "listen", ns.Addr().String(), "store", cfg.StoreDir)
+	return s, nil
+}
+
+func (s *Server) awaitReady(ctx context.Context, fatal <-chan string) error {
+	ready := make(chan bool, 1)
+	go func() { ready <- s.ns.ReadyForConnections(readyTimeout) }()
+	select {
+	case ok := <-ready:
+		if !ok {
+			return errors.New("not ready in time")
+		}
+		return nil
+	case why := <-fatal:
+		s.ns.Shutdown()
+		<-ready
+		return errors.New(why)
+	case <-ctx.Done():
+		s.ns.Shutdown()
+		<-ready
+		return ctx.Err()
+	}
+}
+
+// Addr returns the address clients connect to.
+func (s *Server) Addr() string { return s.ns.Addr().String() }
+
+// Option makes a client of this process connect without the network.
+func (s *Server) Option() nats.Option { return nats.InProcessServer(s.ns) }
+
+// Stop shuts the server down and waits for it.
+func (s *Server) Stop() {
+	s.ns.Shutdown()
+	s.ns.WaitForShutdown()
+}
+
+func splitListen(listen string) (string, int, error) {
+	host, p, err := net.SplitHostPort(listen)
+	if err != nil {
+		return "", 0, fmt.Errorf("publisher.embedded.listen: %w", err)
+	}
+	port, err := strconv.Atoi(p)
+	if err != nil {
+		return "", 0, fmt.Errorf("publisher.embedded.listen: port %q is not a number", p)
+	}
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	return host, port, nil
+}
+
+// logger passes the server's warnings and errors on.
+type logger struct {
+	log   *slog.Logger
+	fatal chan string
+}
+
+func (l *logger) Noticef(format string, v ...any) {
+	l.log.Debug("embedded JetStream: " + fmt.Sprintf(format, v...))
+}
+
+func (l *logger) Warnf(format string, v ...any) {
+	l.log.Warn("embedded JetStream: " + fmt.Sprintf(format, v...))
+}
+
+func (l *logger) Errorf(format string, v ...any) {
+	l.log.Error("embedded JetStream: " + fmt.Sprintf(format, v...))
+}
+
+func (l *logger) Fatalf(format string, v ...any) {
+	select {
+	case l.fatal <- fmt.Sprintf(format, v...):
+	default:
+	}
+}
+
+func (l *logger) Debugf(string, ...any) {}
+func (l *logger) Tracef(string, ...any) {}

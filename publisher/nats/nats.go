@@ -1,0 +1,170 @@
+// Package nats delivers messages to NATS JetStream, confirmed and in order.
+//
+// # How a batch is written
+//
+// Where the server and the stream have fast batch ingest (NATS 2.14 and newer,
+// stream option allow_batched), a batch of messages is one ingest batch: the
+// server acknowledges cumulatively and, at the first message that is missing,
+// ends the batch instead of leaving a hole (gap mode "fail"). Everywhere else
+// each message is published asynchronously with a Nats-Msg-Id, and each names
+// the sequence it expects to follow (Nats-Expected-Last-Sequence): when one is
+// refused or lost all behind it are refused too. Either way what the stream
+// holds after a fault is a prefix of the batch, so the order of a key cannot
+// be turned round by delivering the batch again.
+//
+// # How it goes on after a fault
+//
+// Every message carries its event id and its writer as headers. Ids of one
+// writer are ordered, so the last message of ours in the stream says what is
+// held already. A new session reads it, leaves out what it covers, and lets
+// the first message after it expect the sequence it has just read: if a
+// message of the old session lands in between, the server refuses the new one
+// and the session starts over. As long as nobody else writes to the stream a
+// change is therefore stored once; with other writers it can be stored again,
+// with the same id, after a fault.
+//
+// A session never reconnects by itself: one connection means one order. When
+// it is lost the session is over and the next Deliver opens another.
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/walherald/walherald/publisher"
+)
+
+// Names of the headers every message carries.
+const (
+	// HeaderID holds the event id.
+	HeaderID = "Walherald-Id"
+	// HeaderWriter holds publisher.Message.Writer.
+	HeaderWriter = "Walherald-Writer"
+)
+
+// stallTimeout is how long a session waits for the next acknowledgement before
+// it gives the connection up. A leader that is lost takes what was on its way
+// with it, and nothing will say so.
+const stallTimeout = 5 * time.Second
+
+// Config says which servers and which stream to write to.
+type Config struct {
+	// URLs of the servers; one is enough to find a cluster's others.
+	URLs []string
+	// Topic names the stream and is the first token of every subject.
+	Topic string
+	// SkipOversize drops messages that are larger than the server or the stream
+	// takes, with a log record each; otherwise they are a permanent error.
+	SkipOversize bool
+	// Options are appended to those of the connection: credentials, TLS, an
+	// in-process server.
+	Options []nats.Option
+}
+
+// Hooks tell the owner what happens. Each may be nil; they are called from
+// Deliver.
+type Hooks struct {
+	// Mode is called when a session has found out how it writes: ModeFast or
+	// ModeMsgID.
+	Mode func(mode string)
+	// Held is called with the number of messages left out because the stream
+	// holds them already.
+	Held func(n int)
+	// Skipped is called for a message dropped by Config.SkipOversize.
+	Skipped func(m publisher.Message)
+}
+
+// The ways a session writes.
+const (
+	// ModeFast is fast batch ingest.
+	ModeFast = "fast-ingest"
+	// ModeMsgID is asynchronous publishing with Nats-Msg-Id.
+	ModeMsgID = "msg-id"
+)
+
+// Publisher is a publisher.Deliverer for one JetStream stream.
+type Publisher struct {
+	cfg   Config
+	hooks Hooks
+	log   *slog.Logger
+
+	session *session
+	// mismatches counts sessions in a row that ended because another writer
+	// stood where we expected our own last message.
+	mismatches int
+}
+
+// New returns a Publisher. It connects at the first Deliver.
+func New(cfg Config, hooks Hooks, log *slog.Logger) *Publisher {
+	return &Publisher{cfg: cfg, hooks: hooks, log: log}
+}
+
+// maxMismatches is how many sessions in a row may be lost to other writers
+// before the sequence expectation is given up: order is then kept without it,
+// but a change can be stored twice after a fault.
+const maxMismatches = 3
+
+// Deliver implements publisher.Deliverer. Not for concurrent use.
+func (p *Publisher) Deliver(ctx context.Context, batch []publisher.Message) error {
+	s, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.deliver(ctx, batch); err != nil {
+		p.drop(err)
+		return err
+	}
+	if len(batch) > 0 {
+		p.mismatches = 0
+	}
+	return nil
+}
+
+// Close ends the session.
+func (p *Publisher) Close() error {
+	p.drop(nil)
+	return nil
+}
+
+// open returns the living session or makes a new one.
+func (p *Publisher) open(ctx context.Context) (*session, error) {
+	if p.session != nil && !p.session.lost() {
+		return p.session, nil
+	}
+	p.drop(nil)
+	s, err := newSession(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	p.session = s
+	if p.hooks.Mode != nil {
+		p.hooks.Mode(s.mode)
+	}
+	p.log.Info("JetStream session opened", "server", s.nc.ConnectedUrlRedacted(), "stream", s.stream.name,
+		"mode", s.mode, "last_sequence", s.lastSeq)
+	return s, nil
+}
+
+// drop ends the session; cause is the error that made it useless.
+func (p *Publisher) drop(cause error) {
+	if errors.Is(cause, errWrongSequence) {
+		p.mismatches++
+	}
+	if p.session != nil {
+		p.session.close()
+		p.session = nil
+	}
+}
+
+// oversizeError is permanent: the message will never fit.
+func oversizeError(m *publisher.Message, size, limit int) error {
+	return publisher.Permanent(fmt.Errorf(
+		"publish %s of %s with key %q: message of %d bytes exceeds the limit of %d bytes of server and stream: "+
+			"raise max_payload (and the stream's max_msg_size), exclude a column, or set publisher.oversize: skip",
+		m.Action, m.Table, m.Key, size, limit))
+}

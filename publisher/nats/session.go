@@ -1,0 +1,284 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/walherald/walherald/publisher"
+)
+
+var (
+	errLost          = errors.New("connection to NATS lost")
+	errStalled       = fmt.Errorf("no acknowledgement from JetStream for %v", stallTimeout)
+	errWrongSequence = errors.New("stream holds a message of another writer, or of an earlier session, where ours would follow")
+)
+
+// maxOutstanding bounds the messages published and not yet acknowledged. It is
+// far below the 100,000 at which a server starts to refuse.
+const maxOutstanding = 4096
+
+// session is one connection and what was learnt over it. It is used by one
+// goroutine and is over at its first error.
+type session struct {
+	p      *Publisher
+	nc     *nats.Conn
+	stream streamInfo
+	mode   string
+	limit  int // bytes a message may have with its headers
+
+	inbox  string         // replies arrive at <inbox>.>
+	acks   chan *nats.Msg // and from there come here
+	closed chan struct{}  // closed when the connection is
+
+	// lastSeq is the stream's last sequence if nobody else writes to it, held
+	// the id of the last message of writer. They are read when the session
+	// begins and kept up to date by what it writes.
+	lastSeq uint64
+	writer  string
+	held    publisher.ID
+	// expect says that the next message has to follow lastSeq.
+	expect bool
+
+	subjects map[string]bool // subjects known to be taken by the stream
+	batches  uint64          // numbers ingest batches
+	scratch  []byte
+}
+
+// newSession connects, finds or makes the stream and chooses the mode.
+func newSession(ctx context.Context, p *Publisher) (*session, error) {
+	s := &session{
+		p: p, closed: make(chan struct{}), acks: make(chan *nats.Msg, 2*maxOutstanding),
+		subjects: make(map[string]bool),
+	}
+	if err := s.connect(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.prepare(ctx); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *session) connect(ctx context.Context) error {
+	opts := append([]nats.Option{
+		nats.Name("walherald"),
+		nats.NoReconnect(),
+		nats.SkipSubjectValidation(),
+		nats.PingInterval(5 * time.Second),
+		nats.MaxPingsOutstanding(2),
+		nats.ClosedHandler(func(*nats.Conn) { close(s.closed) }),
+		// Without a handler the client prints errors of its own accord.
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			s.p.log.Debug("NATS client reported an error", "error", err)
+		}),
+		nats.SetCustomDialer(&dialer{ctx: ctx}),
+	}, s.p.cfg.Options...)
+	nc, err := nats.Connect(strings.Join(s.p.cfg.URLs, ","), opts...)
+	if err != nil {
+		return fmt.Errorf("connect to NATS at %s: %w", redactURLs(s.p.cfg.URLs), classifyConnect(err))
+	}
+	s.nc = nc
+	s.inbox = nc.NewInbox()
+	if _, err := nc.ChanSubscribe(s.inbox+".>", s.acks); err != nil {
+		nc.Close()
+		return fmt.Errorf("subscribe to acknowledgements: %w", err)
+	}
+	return nil
+}
+
+func (s *session) prepare(ctx context.Context) error {
+	info, err := ensureStream(ctx, s.nc, s.p.cfg.Topic)
+	if err != nil {
+		return err
+	}
+	if info.created {
+		s.p.log.Info("JetStream stream created", "stream", info.name, "subjects", info.subjects)
+	}
+	s.stream = info
+	s.limit = int(s.nc.MaxPayload())
+	if info.maxMsgSize > 0 {
+		s.limit = min(s.limit, info.maxMsgSize)
+	}
+	s.mode = ModeMsgID
+	if info.fast {
+		s.mode = ModeFast
+	}
+	return nil
+}
+
+// lost reports whether the connection is gone.
+func (s *session) lost() bool {
+	select {
+	case <-s.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+// close ends the connection and waits for its end.
+func (s *session) close() {
+	s.nc.Close()
+	<-s.closed
+}
+
+// deliver writes the batch, without what the stream holds already.
+func (s *session) deliver(ctx context.Context, batch []publisher.Message) error {
+	if len(batch) == 0 {
+		return s.ping(ctx)
+	}
+	if s.writer != batch[0].Writer {
+		if err := s.resume(ctx, batch[0].Writer); err != nil {
+			return err
+		}
+	}
+	for len(batch) > 0 {
+		// A batch has one writer but for the moment at which it changes.
+		n := slices.IndexFunc(batch, func(m publisher.Message) bool { return m.Writer != s.writer })
+		if n == 0 {
+			if err := s.resume(ctx, batch[0].Writer); err != nil {
+				return err
+			}
+			continue
+		}
+		if n < 0 {
+			n = len(batch)
+		}
+		if err := s.write(ctx, s.withoutHeld(batch[:n])); err != nil {
+			return err
+		}
+		batch = batch[n:]
+	}
+	return nil
+}
+
+// ping asks the server for a sign of life.
+func (s *session) ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stallTimeout)
+	defer cancel()
+	if err := s.nc.FlushWithContext(ctx); err != nil {
+		return fmt.Errorf("ping NATS: %w", err)
+	}
+	return nil
+}
+
+// withoutHeld leaves out the messages the stream holds already.
+func (s *session) withoutHeld(batch []publisher.Message) []publisher.Message {
+	n := 0
+	for n < len(batch) && batch[n].ID.Compare(s.held) <= 0 {
+		n++
+	}
+	if n > 0 {
+		s.p.log.Info("messages the stream holds already are left out", "stream", s.stream.name, "count", n,
+			"first", batch[0].ID, "last", batch[n-1].ID)
+		if s.p.hooks.Held != nil {
+			s.p.hooks.Held(n)
+		}
+	}
+	return batch[n:]
+}
+
+// write publishes the runs of messages between those that are too large.
+func (s *session) write(ctx context.Context, batch []publisher.Message) error {
+	start := 0
+	for i := range batch {
+		m := &batch[i]
+		if err := s.checkSubject(m); err != nil {
+			return errors.Join(s.publish(ctx, batch[start:i]), err)
+		}
+		size := len(m.Body) + s.headerSize(m)
+		if size <= s.limit {
+			continue
+		}
+		if err := s.publish(ctx, batch[start:i]); err != nil {
+			return err
+		}
+		if !s.p.cfg.SkipOversize {
+			return oversizeError(m, size, s.limit)
+		}
+		s.p.log.Error("message dropped because it is too large (publisher.oversize: skip)", "table", m.Table,
+			"action", m.Action, "key", string(m.Key), "id", m.ID, "bytes", size, "limit", s.limit)
+		if s.p.hooks.Skipped != nil {
+			s.p.hooks.Skipped(*m)
+		}
+		start = i + 1
+	}
+	return s.publish(ctx, batch[start:])
+}
+
+// publish writes messages that all fit and keeps the position up to date.
+func (s *session) publish(ctx context.Context, batch []publisher.Message) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	var err error
+	switch {
+	case s.mode == ModeFast:
+		err = s.ingest(ctx, batch)
+	case s.expect:
+		err = s.publishChain(ctx, batch)
+	default:
+		err = s.publishEach(ctx, batch)
+	}
+	if err != nil {
+		return err
+	}
+	s.held = batch[len(batch)-1].ID
+	return nil
+}
+
+// headerSize is the number of bytes the message's headers add.
+func (s *session) headerSize(m *publisher.Message) int {
+	const line = len(": \r\n")
+	n := len("NATS/1.0\r\n\r\n") + len(HeaderID) + 36 + line + len(HeaderWriter) + len(m.Writer) + line
+	if s.mode == ModeMsgID {
+		n += len(nats.MsgIdHdr) + 36 + line
+	}
+	// The longest expectation; it is in few messages, but where it is counts.
+	return n + len(nats.ExpectedLastSeqHdr) + 20 + line
+}
+
+// checkSubject makes sure that the stream takes the message's subject: to
+// others the server would only say that nobody answers.
+func (s *session) checkSubject(m *publisher.Message) error {
+	if s.subjects[m.Topic] {
+		return nil
+	}
+	if !slices.ContainsFunc(s.stream.subjects, func(p string) bool { return subjectMatches(p, m.Topic) }) {
+		return publisher.Permanent(fmt.Errorf(
+			"publish %s of %s: stream %s takes %s, not subject %q: add the subject to the stream or map the table in listener.topicsMap",
+			m.Action, m.Table, s.stream.name, strings.Join(s.stream.subjects, ", "), m.Topic))
+	}
+	s.subjects[m.Topic] = true
+	return nil
+}
+
+// awaitAck returns the next acknowledgement.
+func (s *session) awaitAck(ctx context.Context, stall *time.Timer) (*nats.Msg, error) {
+	select {
+	case m := <-s.acks:
+		return m, nil
+	default:
+	}
+	stall.Reset(stallTimeout)
+	select {
+	case m := <-s.acks:
+		return m, nil
+	case <-stall.C:
+		return nil, errStalled
+	case <-s.closed:
+		if err := s.nc.LastError(); err != nil {
+			return nil, fmt.Errorf("%w: %w", errLost, err)
+		}
+		return nil, errLost
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
