@@ -1,0 +1,144 @@
+package metrics
+
+import (
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Buckets of the histograms. Times go from 0.25 ms, a broker on the same
+// machine, to 10 minutes, one that was down, by about a factor of 2.
+var (
+	secondsBuckets = []float64{
+		.00025, .0005, .001, .002, .004, .008, .016, .032, .064, .125, .25, .5,
+		1, 2, 4, 8, 15, 30, 60, 120, 300, 600,
+	}
+	messagesBuckets = prometheus.ExponentialBuckets(1, 4, 9)    // 1 to 65536
+	bytesBuckets    = prometheus.ExponentialBuckets(256, 4, 10) // 256 B to 64 MiB
+)
+
+// outputVecs are the collectors that have an output label.
+type outputVecs struct {
+	batchMessages   *prometheus.HistogramVec
+	batchBytes      *prometheus.HistogramVec
+	deliver         *prometheus.HistogramVec
+	commitToConfirm *prometheus.HistogramVec
+	failures        *prometheus.CounterVec
+	repeats         *prometheus.CounterVec
+	mode            *prometheus.GaugeVec
+}
+
+func newOutputVecs(f factory) outputVecs {
+	return outputVecs{
+		batchMessages: f.histograms("batch_messages", "Messages of a delivered batch.", messagesBuckets, "output"),
+		batchBytes:    f.histograms("batch_bytes", "Size of a delivered batch.", bytesBuckets, "output"),
+		deliver:       f.histograms("deliver_seconds", "Time one successful attempt to deliver a batch took.", secondsBuckets, "output"),
+		commitToConfirm: f.histograms("commit_to_confirm_seconds",
+			"Time from the commit in the database to the confirmation by the output.", secondsBuckets, "output"),
+		failures: f.counters(namespace, "deliver_failures_total", "Attempts to deliver a batch that failed.", "output"),
+		repeats:  f.counters(namespace, "repeats_skipped_total", "Messages the output already held after a restart.", "output"),
+		mode:     f.gauges("output_mode", "Path the output takes; 1 for the one in use.", "output", "mode"),
+	}
+}
+
+// Output measures one output. Its methods are safe for concurrent use; those of
+// a nil *Output do nothing.
+type Output struct {
+	name            string
+	batchMessages   prometheus.Observer
+	batchBytes      prometheus.Observer
+	deliver         prometheus.Observer
+	commitToConfirm prometheus.Observer
+	failures        prometheus.Counter
+	repeats         prometheus.Counter
+
+	modes *prometheus.GaugeVec
+	mu    sync.Mutex
+	mode  string // guarded by mu; empty until told
+}
+
+// Output returns the measures of the output with that name, the same ones for
+// the same name. From then on the output's series exist, at zero.
+func (m *Metrics) Output(name string) *Output {
+	if m == nil {
+		return nil
+	}
+	name = label(name)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if o, ok := m.outputs[name]; ok {
+		return o
+	}
+	o := m.outputVecs.output(name)
+	m.outputs[name] = o
+	return o
+}
+
+func (v outputVecs) output(name string) *Output {
+	return &Output{
+		name:            name,
+		batchMessages:   v.batchMessages.WithLabelValues(name),
+		batchBytes:      v.batchBytes.WithLabelValues(name),
+		deliver:         v.deliver.WithLabelValues(name),
+		commitToConfirm: v.commitToConfirm.WithLabelValues(name),
+		failures:        v.failures.WithLabelValues(name),
+		repeats:         v.repeats.WithLabelValues(name),
+		modes:           v.mode,
+	}
+}
+
+// Delivered measures one batch that was delivered: its messages, the bytes of
+// their bodies, and the time the attempt took that succeeded.
+func (o *Output) Delivered(messages, bytes int, took time.Duration) {
+	if o == nil {
+		return
+	}
+	o.batchMessages.Observe(float64(messages))
+	o.batchBytes.Observe(float64(bytes))
+	o.deliver.Observe(took.Seconds())
+}
+
+// CommitToConfirm measures the time from a commit, by the database's clock, to
+// its confirmation, by ours. Where clocks disagree so much that it is negative
+// it counts as 0. Once per batch, for the oldest commit in it, is enough.
+func (o *Output) CommitToConfirm(d time.Duration) {
+	if o != nil {
+		o.commitToConfirm.Observe(max(d, 0).Seconds())
+	}
+}
+
+// Failed counts one attempt to deliver a batch that failed.
+func (o *Output) Failed() {
+	if o != nil {
+		o.failures.Inc()
+	}
+}
+
+// RepeatsSkipped counts n messages, n >= 0, that were not sent again because
+// the destination already held them.
+func (o *Output) RepeatsSkipped(n int) {
+	if o != nil {
+		o.repeats.Add(float64(n))
+	}
+}
+
+// Mode shows the path the output takes from now on, such as "fast-ingest"; the
+// path before it is no longer shown.
+func (o *Output) Mode(mode string) {
+	if o == nil {
+		return
+	}
+	mode = label(mode)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.mode == mode {
+		return
+	}
+	// The new one first: a scrape in between sees two rather than none.
+	o.modes.WithLabelValues(o.name, mode).Set(1)
+	if o.mode != "" {
+		o.modes.DeleteLabelValues(o.name, o.mode)
+	}
+	o.mode = mode
+}
