@@ -76,8 +76,8 @@ func (s *Server) awaitReady(ctx context.Context, fatal <-chan string) error {
 	}
 }
 
-// Addr returns the address clients connect to.
-func (s *Server) Addr() string { return s.ns.Addr().String() }
+// URL returns the address clients connect to.
+func (s *Server) URL() string { return s.ns.ClientURL() }
 
 // Option makes a client of this process connect without the network.
 func (s *Server) Option() nats.Option { return nats.InProcessServer(s.ns) }

@@ -1,0 +1,203 @@
+package listener
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/walherald/walherald/listener/pgoutput"
+	"github.com/walherald/walherald/publisher"
+)
+
+// identity is where changes come from.
+type identity struct {
+	system   string // the cluster's system identifier
+	timeline int32
+	database string
+	slot     string
+}
+
+// source returns the digest that is part of every event id. It holds neither
+// timeline nor slot: the same change has the same id whoever reads it.
+func (id identity) source() uint32 {
+	sum := sha256.Sum256([]byte(id.system + "/" + id.database))
+	return binary.BigEndian.Uint32(sum[:])
+}
+
+// writer returns the name within which ids are ordered. On another timeline an
+// LSN can stand for another change, and another slot can select others, so a
+// position of theirs says nothing.
+func (id identity) writer() string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%d/%s/%s", id.system, id.timeline, id.database, id.slot))
+	return hex.EncodeToString(sum[:8])
+}
+
+// sink takes the events of one session. The window behind it may make it wait.
+type sink interface {
+	// emit hands one event on. It returns an error only if the session ends.
+	emit(p *plan, e *publisher.Event) error
+	// begin and commit frame a transaction that ends at end.
+	begin()
+	commit(end pgoutput.LSN)
+}
+
+// changes turns the messages of one replication session into events: it knows
+// the open transaction and the tables, and nothing of sockets.
+type changes struct {
+	router *router
+	sink   sink
+	source uint32
+	max    uint64 // changes of one transaction that go on; 0 means all
+	// tooLarge is told once of a transaction that has more.
+	tooLarge func(xid uint32)
+
+	decoder pgoutput.Decoder
+	plans   map[uint32]*plan
+	last    uint32 // the table of the last change, and its plan
+	plan    *plan
+	open    bool
+	next    uint64          // ordinal of the next change
+	event   publisher.Event // of the current change, used again for the next
+}
+
+func newChanges(r *router, s sink, source uint32, maxSize int, tooLarge func(xid uint32)) *changes {
+	return &changes{
+		router: r, sink: s, source: source, max: uint64(maxSize), tooLarge: tooLarge,
+		plans: make(map[uint32]*plan),
+	}
+}
+
+// handle takes one message of the output plugin. Its error is fatal: the
+// stream cannot be understood, or the session has ended.
+func (c *changes) handle(data []byte) error {
+	msg, err := c.decoder.Decode(data)
+	if err != nil {
+		return err
+	}
+	switch m := msg.(type) {
+	case *pgoutput.Insert:
+		return c.row(publisher.Insert, m.RelationID, &m.New, nil, pgoutput.OldNone)
+	case *pgoutput.Update:
+		return c.row(publisher.Update, m.RelationID, &m.New, m.Old, m.OldKind)
+	case *pgoutput.Delete:
+		return c.row(publisher.Delete, m.RelationID, nil, &m.Old, m.OldKind)
+	case *pgoutput.Begin:
+		c.begin(m)
+	case *pgoutput.Commit:
+		c.open = false
+		c.sink.commit(m.EndLSN)
+	case *pgoutput.Relation:
+		c.plans[m.ID] = c.router.plan(m)
+		c.plan = nil
+	case *pgoutput.Truncate:
+		return c.truncate(m)
+	case *pgoutput.Type, *pgoutput.Origin, *pgoutput.LogicalMessage:
+		// Types are known by their OIDs, origins do not matter once the server
+		// has selected by them, messages are not asked for.
+	}
+	return nil
+}
+
+func (c *changes) begin(m *pgoutput.Begin) {
+	c.open, c.next = true, 0
+	e := &c.event
+	e.LSN, e.XID = uint64(m.FinalLSN), m.XID
+	e.CommitTime = m.CommitTime.UnixMicro()
+	e.CommitTimeText = m.CommitTime.Time().AppendFormat(e.CommitTimeText[:0], "2006-01-02T15:04:05.000000Z07:00")
+	c.sink.begin()
+}
+
+func (c *changes) truncate(m *pgoutput.Truncate) error {
+	for _, id := range m.RelationIDs {
+		if err := c.row(publisher.Truncate, id, nil, nil, pgoutput.OldNone); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// row handles one change of one table. The ordinal counts every change the
+// server sends, so that no filter of ours moves the ids of the others.
+func (c *changes) row(a publisher.Action, relation uint32, newRow, oldRow *pgoutput.Tuple, old pgoutput.OldKind) error {
+	if !c.open {
+		return fmt.Errorf("handle %s of relation %d: change outside of a transaction", a, relation)
+	}
+	p, err := c.planOf(relation)
+	if err != nil {
+		return fmt.Errorf("handle %s: %w", a, err)
+	}
+	e := &c.event
+	e.Ordinal = c.next
+	c.next++
+	if !p.pass[a] || c.beyondMax(e) {
+		p.filtered.Inc()
+		return nil
+	}
+	if e.ID, err = publisher.NewID(e.LSN, e.Ordinal, c.source); err != nil {
+		return err
+	}
+	e.Action, e.Table = a, p.table
+	if e.New, err = p.values(e.New[:0], newRow, pgoutput.OldNone); err != nil {
+		return err
+	}
+	if e.Old, err = p.values(e.Old[:0], oldRow, old); err != nil {
+		return err
+	}
+	return c.sink.emit(p, e)
+}
+
+// planOf returns the plan of a table whose Relation message has come.
+func (c *changes) planOf(relation uint32) (*plan, error) {
+	if c.plan != nil && c.last == relation {
+		return c.plan, nil
+	}
+	p := c.plans[relation]
+	if p == nil {
+		return nil, fmt.Errorf("relation %d was never described", relation)
+	}
+	c.last, c.plan = relation, p
+	return p, nil
+}
+
+// beyondMax reports whether listener.maxTransactionSize drops the change.
+func (c *changes) beyondMax(e *publisher.Event) bool {
+	if c.max == 0 || e.Ordinal < c.max {
+		return false
+	}
+	if e.Ordinal == c.max {
+		c.tooLarge(e.XID)
+	}
+	return true
+}
+
+// values appends the tuple's values, one for each column of the table. A nil
+// tuple has none.
+func (p *plan) values(dst []publisher.Value, t *pgoutput.Tuple, old pgoutput.OldKind) ([]publisher.Value, error) {
+	if t == nil {
+		return dst, nil
+	}
+	if len(t.Columns) != len(p.table.Columns) {
+		return dst, fmt.Errorf("handle row of %s: %d columns where its description has %d",
+			p.qualified, len(t.Columns), len(p.table.Columns))
+	}
+	for i := range t.Columns {
+		v := publisher.Value{Text: t.Columns[i].Data}
+		switch t.Columns[i].Kind {
+		case pgoutput.Text:
+			v.Kind = publisher.Text
+		case pgoutput.Null:
+			v.Kind = publisher.Null
+			if old == pgoutput.OldKey && !p.table.Columns[i].Key {
+				v.Kind = publisher.Absent // the log has the key only
+			}
+		case pgoutput.Unchanged:
+			v.Kind = publisher.Unchanged
+		default:
+			return dst, fmt.Errorf("handle row of %s: column %s is in binary form, which was not asked for",
+				p.qualified, p.table.Columns[i].Name)
+		}
+		dst = append(dst, v)
+	}
+	return dst, nil
+}

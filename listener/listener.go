@@ -1,0 +1,318 @@
+// Package listener reads committed changes from a PostgreSQL logical
+// replication slot, hands them to an output in commit order and lets the
+// server forget the log only behind what the output has confirmed.
+//
+// One goroutine owns the replication connection. It reads, decodes, selects
+// and encodes changes into a window that is bounded in bytes, and it alone
+// writes to the socket: answers to keepalives, and the position, on a timer
+// and whenever there is a new one. A second goroutine takes batches out of the
+// window and delivers them. What it confirms becomes the position by the rules
+// of type progress. When the window is full the reader waits, and still keeps
+// the server informed.
+//
+// What can be lost or repeated, step by step:
+//
+//   - A change is in the log, not yet read: the slot holds it.
+//   - It is in the window when the process dies: the position has not passed
+//     its commit, so the server sends the whole transaction again.
+//   - It is delivered, and the process dies before the position was told: it is
+//     sent and delivered again, with the same id.
+//   - The connection is lost while the process lives: the window goes on to be
+//     delivered. Reading goes on at the last commit that is in the window; of a
+//     transaction that was cut in the middle, what is in the window already is
+//     left out.
+//   - A stop is asked for: nothing more is read, what is in the window is
+//     delivered within a bound, the position is told once more. A transaction
+//     that was cut by the stop has no commit in the window: it comes again.
+package listener
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/walherald/walherald/config"
+	"github.com/walherald/walherald/listener/pgoutput"
+	"github.com/walherald/walherald/metrics"
+	"github.com/walherald/walherald/publisher"
+)
+
+// Deps is what a Listener works with.
+type Deps struct {
+	Log     *slog.Logger
+	Metrics *metrics.Metrics
+	Health  *metrics.Health
+	// Name is the output's name in logs, metrics and health.
+	Name string
+	// Deliverer takes the changes. It is expected to try again by itself until
+	// an error is permanent: any error ends the listener.
+	Deliverer publisher.Deliverer
+}
+
+// Listener is one slot read into one output.
+type Listener struct {
+	cfg    config.Listener
+	db     config.Database
+	router *router
+	output *output
+	log    *slog.Logger
+	met    *metrics.Metrics
+	health *metrics.Component
+	alive  *metrics.Heartbeat
+
+	// Of the reader alone:
+
+	id       identity
+	writer   string
+	queuedID publisher.ID // the last event put into the window
+
+	mu       sync.Mutex
+	progress *progress
+	stream   *stream // the open one, to be woken; or nil
+}
+
+// New makes a Listener. It is an error if the routing rules cannot be used.
+func New(cfg config.Listener, db config.Database, route Route, deps Deps) (*Listener, error) {
+	r, err := newRouter(cfg, route, deps.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	l := &Listener{
+		cfg: cfg, db: db, router: r, log: deps.Log, met: deps.Metrics,
+		health: deps.Health.Component("postgres"), alive: deps.Health.Liveness("listener", livenessLimit(cfg)),
+		progress: newProgress(1, 0),
+	}
+	l.output = &output{
+		window: newWindow(int(cfg.Window)), deliver: deps.Deliverer, met: deps.Metrics.Output(deps.Name),
+		published: deps.Metrics.Published, confirmed: l.confirmed,
+	}
+	deps.Metrics.WindowLimit(int64(cfg.Window))
+	return l, nil
+}
+
+// livenessLimit is how long the reader may be silent before the process counts
+// as stuck: longer than anything it waits for.
+func livenessLimit(cfg config.Listener) time.Duration {
+	return 3*cfg.HeartbeatInterval + 2*maxBackoff + 2*connectTimeout + cfg.DrainTimeout
+}
+
+// Run reads until ctx ends, then delivers what it has read within
+// listener.drainTimeout and returns nil; or until an error that nothing but a
+// human can mend, which it returns. It connects again for ever after every
+// other. Run is called once.
+func (l *Listener) Run(ctx context.Context) error {
+	readCtx, stopReading := context.WithCancelCause(ctx)
+	defer stopReading(nil)
+	outCtx, stopOutput := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopOutput()
+
+	delivered := make(chan struct{})
+	var deliverErr error
+	go func() {
+		defer close(delivered)
+		if deliverErr = l.output.run(outCtx); deliverErr != nil {
+			stopReading(deliverErr)
+		}
+	}()
+
+	s, err := l.read(readCtx)
+	drained := l.drain(s, delivered, stopOutput)
+	l.alive.Done()
+	switch {
+	case err != nil:
+		return err
+	case deliverErr != nil && drained:
+		return deliverErr
+	case !drained:
+		l.log.Warn("stopped before everything read was delivered; it will be read again at the next start",
+			"waited", l.cfg.DrainTimeout)
+	}
+	return nil
+}
+
+// drain closes the window and gives the output its time to empty it, while the
+// stream, if there still is one, keeps the server informed; then it reports the
+// final position. It reports whether the output ended by itself.
+func (l *Listener) drain(s *stream, delivered <-chan struct{}, stopOutput func()) bool {
+	l.output.window.close()
+	bound := time.AfterFunc(l.cfg.DrainTimeout, stopOutput)
+	if s != nil {
+		s.idleUntil(delivered)
+	}
+	<-delivered
+	if s != nil {
+		s.farewell()
+	}
+	return bound.Stop()
+}
+
+// maxBackoff is the longest pause between two attempts to connect.
+const maxBackoff = 15 * time.Second
+
+// read streams, connecting again after each failure, until ctx ends (nil) or
+// an error is fatal. The stream that was open when ctx ended is returned.
+func (l *Listener) read(ctx context.Context) (*stream, error) {
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = 100*time.Millisecond, maxBackoff
+	for {
+		s, err := l.session(ctx, pause.Reset)
+		if ctx.Err() != nil {
+			return s, nil
+		}
+		if s != nil {
+			s.nc.Close()
+		}
+		if isFatal(err) {
+			return nil, err
+		}
+		l.report(err)
+		if sleep(ctx, pause.NextBackOff()) != nil {
+			return nil, nil
+		}
+		l.met.Reconnected()
+	}
+}
+
+// report tells why there is no stream.
+func (l *Listener) report(err error) {
+	l.alive.Beat()
+	l.health.Blocked(err.Error(), l.flush().String())
+	if slotInUse(err) {
+		l.log.Warn("another process reads the slot, waiting for it to end", "slot", l.cfg.SlotName, "error", err)
+		return
+	}
+	l.log.Warn("connection to PostgreSQL lost or not to be had, trying again", "error", err)
+}
+
+// session connects and streams once. It calls established when it streams.
+func (l *Listener) session(ctx context.Context, established func()) (*stream, error) {
+	lk, err := connect(ctx, l.db, l.cfg.SlotName)
+	if err != nil {
+		return nil, err
+	}
+	publication, err := lk.prepareSlot(ctx, l.cfg, func(kind, name string) { l.log.Info("created "+kind, "name", name) })
+	if err != nil {
+		lk.close()
+		return nil, err
+	}
+	if err := l.adopt(lk.id); err != nil {
+		lk.close()
+		return nil, err
+	}
+	from := l.queued()
+	s, err := l.startStream(ctx, lk, publication, from)
+	if err != nil {
+		lk.close()
+		return nil, err
+	}
+	established()
+	l.health.Ready()
+	l.log.Info("streaming", "slot", l.cfg.SlotName, "publication", publication, "from", from, "system", lk.id.system,
+		"timeline", lk.id.timeline, "database", lk.id.database, "server_version", lk.version)
+	l.attach(s)
+	defer l.attach(nil)
+	return s, s.run(ctx)
+}
+
+// adopt takes over the server's identity. The same slot name on another system
+// is another log: nothing we know of positions holds there.
+func (l *Listener) adopt(id identity) error {
+	switch {
+	case l.writer == "":
+	case id == l.id:
+		return nil
+	case id.system != l.id.system:
+		return fatalf("server at %s:%d is another one than before (system identifier %s, was %s): "+
+			"restart walherald if that is meant", l.db.Host, l.db.Port, id.system, l.id.system)
+	default:
+		return fatalf("server at %s:%d was promoted (timeline %d, was %d): restart walherald to go on from the slot's position there",
+			l.db.Host, l.db.Port, id.timeline, l.id.timeline)
+	}
+	l.id, l.writer = id, id.writer()
+	return nil
+}
+
+// attach makes s the stream that is woken when a position is confirmed.
+func (l *Listener) attach(s *stream) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stream = s
+	l.progress.abandon()
+}
+
+// The methods below keep progress behind its lock.
+
+func (l *Listener) begin() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.progress.begin()
+}
+
+func (l *Listener) commit(end pgoutput.LSN) {
+	l.mu.Lock()
+	l.progress.commit(end)
+	l.mu.Unlock()
+	l.output.window.mark(end)
+	l.met.Received(uint64(end))
+	l.met.Transaction()
+}
+
+func (l *Listener) serverEnd(end pgoutput.LSN) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.progress.serverEnd(end)
+	l.met.Server(uint64(end))
+	l.met.Window(int64(l.output.window.bytes()))
+}
+
+func (l *Listener) queued() pgoutput.LSN {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.progress.queued
+}
+
+func (l *Listener) flush() pgoutput.LSN {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.progress.flush()
+}
+
+// confirmed takes note of a delivered batch and wakes the stream to report it.
+func (l *Listener) confirmed(b *batch) {
+	if b.commit == 0 {
+		return
+	}
+	l.mu.Lock()
+	l.progress.confirm(0, b.commit)
+	s := l.stream
+	l.mu.Unlock()
+	if s != nil {
+		s.wake()
+	}
+}
+
+func (l *Listener) transactionTooLarge(xid uint32) {
+	l.log.Error("transaction is larger than listener.maxTransactionSize, its further changes are dropped",
+		"xid", xid, "limit", l.cfg.MaxTransactionSize)
+	l.met.Problem(metrics.ProblemTransactionSize)
+}
+
+// sleep waits for d or the end of ctx.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return errors.Join(ctx.Err(), context.Cause(ctx))
+	}
+}
+
+// FormatLSN returns an LSN in the form the server writes it, such as
+// 16/B374D848.
+func FormatLSN(lsn uint64) string { return pgoutput.LSN(lsn).String() }

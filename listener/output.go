@@ -1,0 +1,77 @@
+package listener
+
+import (
+	"context"
+	"time"
+
+	"github.com/walherald/walherald/metrics"
+	"github.com/walherald/walherald/publisher"
+)
+
+// probeInterval is how often an idle output is asked whether it still could.
+const probeInterval = 10 * time.Second
+
+// output delivers one window's batches, one at a time and in order, and
+// confirms their commits.
+type output struct {
+	window  *window
+	deliver publisher.Deliverer
+	met     *metrics.Output
+	// published counts messages by topic and table.
+	published func(topic, table string, n int)
+	// confirmed is told of each batch that is safe, with its last commit or 0.
+	confirmed func(b *batch)
+}
+
+// run delivers until the window is closed and empty (nil), ctx has ended, or
+// the destination refuses for good.
+func (o *output) run(ctx context.Context) error {
+	tick := time.NewTicker(probeInterval)
+	defer tick.Stop()
+	if err := o.deliver.Deliver(ctx, nil); err != nil {
+		return err
+	}
+	for {
+		b, more := o.window.take(ctx, tick.C)
+		if !more {
+			return ctx.Err()
+		}
+		if b == nil {
+			if err := o.deliver.Deliver(ctx, nil); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := o.one(ctx, b); err != nil {
+			return err
+		}
+	}
+}
+
+// one delivers one batch.
+func (o *output) one(ctx context.Context, b *batch) error {
+	if len(b.msgs) > 0 {
+		start := time.Now()
+		if err := o.deliver.Deliver(ctx, b.msgs); err != nil {
+			return err
+		}
+		o.observe(b, start, time.Now())
+	}
+	o.confirmed(b)
+	o.window.done(b)
+	return nil
+}
+
+func (o *output) observe(b *batch, start, now time.Time) {
+	o.met.Delivered(len(b.msgs), b.size, now.Sub(start))
+	// The first is the one that waited longest.
+	o.met.CommitToConfirm(time.Duration(now.UnixMicro()-b.msgs[0].CommitTime) * time.Microsecond)
+	runStart := 0
+	for i := 1; i <= len(b.msgs); i++ {
+		first := &b.msgs[runStart]
+		if i == len(b.msgs) || b.msgs[i].Topic != first.Topic || b.msgs[i].Table != first.Table {
+			o.published(first.Topic, first.Table, i-runStart)
+			runStart = i
+		}
+	}
+}

@@ -1,0 +1,284 @@
+package listener
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/walherald/walherald/listener/pgoutput"
+	"github.com/walherald/walherald/publisher"
+)
+
+// statusPause is the least time between two status updates that only tell of a
+// newly confirmed position.
+const statusPause = 20 * time.Millisecond
+
+// silences is how many heartbeat intervals without a word from a server that
+// was asked for one make a dead connection.
+const silences = 3
+
+// errSilent ends a connection that was cut without a word.
+var errSilent = errors.New("server does not answer")
+
+// stream is an open replication connection. One goroutine, the one in run,
+// owns the socket: it reads, and it alone writes. Others may only call wake.
+type stream struct {
+	l  *Listener
+	nc net.Conn
+	fe *pgproto3.Frontend
+
+	changes *changes
+	ctx     context.Context // ends the session; set by run
+
+	woken      atomic.Bool // there may be a position to report
+	lastStatus time.Time
+	lastFlush  pgoutput.LSN
+	heard      bool // since lastHeard was set
+	lastHeard  time.Time
+}
+
+// startStream starts replication and takes the connection over from the link.
+func (l *Listener) startStream(ctx context.Context, lk *link, publication string, from pgoutput.LSN) (*stream, error) {
+	args := []string{"proto_version '1'", "publication_names " + quoteLiteral(quoteIdent(publication))}
+	if l.cfg.DropForeignOrigin {
+		if lk.version < 160000 {
+			return nil, fatalf("listener.dropForeignOrigin needs PostgreSQL 16 or newer, the server is version %d", lk.version/10000)
+		}
+		args = append(args, "origin 'none'")
+	}
+	startCtx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	err := pglogrepl.StartReplication(startCtx, lk.pg, l.cfg.SlotName, pglogrepl.LSN(from),
+		pglogrepl.StartReplicationOptions{Mode: pglogrepl.LogicalReplication, PluginArgs: args})
+	if err != nil {
+		return nil, fmt.Errorf("start replication from slot %s: %w", l.cfg.SlotName, err)
+	}
+	hijacked, err := lk.pg.Hijack()
+	if err != nil {
+		return nil, fmt.Errorf("take over connection: %w", err)
+	}
+	s := &stream{l: l, nc: hijacked.Conn, fe: hijacked.Frontend}
+	s.changes = newChanges(l.router, s, lk.id.source(), l.cfg.MaxTransactionSize, l.transactionTooLarge)
+	lk.feed.onDry = l.output.window.wake
+	return s, nil
+}
+
+// wake makes the owner look for a position to report, and for the end of its
+// context, soon. It may be called from any goroutine.
+func (s *stream) wake() {
+	s.woken.Store(true)
+	_ = s.nc.SetReadDeadline(time.Unix(1, 0)) // fails only on a closed socket
+}
+
+// run reads until ctx ends or the connection fails. Its error is never nil.
+func (s *stream) run(ctx context.Context) error {
+	s.ctx = ctx
+	stop := context.AfterFunc(ctx, s.wake)
+	defer stop()
+	s.lastHeard = time.Now()
+	if err := s.maintain(); err != nil {
+		return err
+	}
+	for {
+		msg, err := s.fe.Receive()
+		switch {
+		case err == nil:
+			s.heard = true
+			err = s.take(msg)
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			err = s.maintain()
+		default:
+			err = fmt.Errorf("read from server: %w", err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// take handles one message of the server.
+func (s *stream) take(msg pgproto3.BackendMessage) error {
+	switch m := msg.(type) {
+	case *pgproto3.CopyData:
+		return s.takeData(m.Data)
+	case *pgproto3.ErrorResponse:
+		return s.explain(pgconn.ErrorResponseToPgError(m))
+	case *pgproto3.CopyDone:
+		return errors.New("server ended the replication")
+	}
+	return nil // notices and parameter changes are of no interest
+}
+
+func (s *stream) takeData(data []byte) error {
+	if len(data) > 0 && data[0] == pgoutput.TagKeepalive {
+		return s.takeKeepalive(data)
+	}
+	x, err := pgoutput.DecodeXLogData(data)
+	if err != nil {
+		return &fatalError{err}
+	}
+	if err := s.changes.handle(x.Data); err != nil {
+		if s.ctx.Err() != nil {
+			return s.ctx.Err()
+		}
+		return fatalf("at %v: %w", x.Start, err)
+	}
+	return nil
+}
+
+func (s *stream) takeKeepalive(data []byte) error {
+	k, err := pgoutput.DecodeKeepalive(data)
+	if err != nil {
+		return &fatalError{err}
+	}
+	s.l.serverEnd(k.ServerEnd)
+	if k.ReplyRequested {
+		return s.sendStatus(false)
+	}
+	return nil
+}
+
+// explain adds to an error of the server what to do about it.
+func (s *stream) explain(err error) error {
+	if sqlState(err) == "42704" && strings.Contains(err.Error(), "publication") {
+		return fmt.Errorf("%w: it was dropped, or made after the slot, and a slot needs one that is older than itself; "+
+			"changes the slot still holds cannot be read: drop the slot to start from now", err)
+	}
+	return err
+}
+
+// maintain does what is due by the clock and sets the deadline of the next
+// read to the moment at which something will be.
+func (s *stream) maintain() error {
+	for {
+		if err := s.ctx.Err(); err != nil {
+			return err
+		}
+		s.woken.Store(false)
+		now := time.Now()
+		if s.heard {
+			s.heard, s.lastHeard = false, now
+		}
+		interval := s.l.cfg.HeartbeatInterval
+		silent := now.Sub(s.lastHeard)
+		if silent > silences*interval {
+			return fmt.Errorf("%w for %v", errSilent, silent.Round(time.Second))
+		}
+		due := s.lastStatus.Add(interval)
+		if s.l.flush() > s.lastFlush {
+			due = s.lastStatus.Add(statusPause)
+		}
+		if !due.After(now) {
+			// One that is silent is asked for an answer.
+			if err := s.sendStatus(silent >= interval); err != nil {
+				return err
+			}
+			due = now.Add(interval)
+		}
+		if err := s.nc.SetReadDeadline(due); err != nil {
+			return fmt.Errorf("read from server: %w", err)
+		}
+		if !s.woken.Load() {
+			return nil
+		}
+	}
+}
+
+// sendStatus tells the server the flushed position.
+func (s *stream) sendStatus(reply bool) error {
+	now := time.Now()
+	s.lastFlush, s.lastStatus = s.l.flush(), now
+	f := s.lastFlush
+	if err := s.nc.SetWriteDeadline(now.Add(connectTimeout)); err != nil {
+		return fmt.Errorf("send status: %w", err)
+	}
+	s.fe.Send(&pgproto3.CopyData{Data: pgoutput.AppendStandbyStatus(nil, f, f, f, now, reply)})
+	if err := s.fe.Flush(); err != nil {
+		return fmt.Errorf("send status: %w", err)
+	}
+	s.l.met.Confirmed(uint64(f))
+	s.l.alive.Beat()
+	return nil
+}
+
+// begin, emit and commit make stream the sink of its changes.
+
+func (s *stream) begin() { s.l.begin() }
+
+func (s *stream) commit(end pgoutput.LSN) { s.l.commit(end) }
+
+// emit puts the event into the window, waiting for room if need be. While it
+// waits the server is kept informed, so that outputs that are down for an hour
+// do not cost the connection.
+func (s *stream) emit(p *plan, e *publisher.Event) error {
+	if e.ID.Compare(s.l.queuedID) <= 0 {
+		return nil // queued before the connection was lost
+	}
+	w := s.l.output.window
+	if w.full() {
+		if err := s.awaitRoom(w); err != nil {
+			return err
+		}
+	}
+	w.append(publisher.Message{
+		ID: e.ID, Writer: s.l.writer, Topic: p.topic, Table: p.qualified, Action: e.Action, CommitTime: e.CommitTime,
+	}, p, e)
+	s.l.queuedID = e.ID
+	return nil
+}
+
+func (s *stream) awaitRoom(w *window) error {
+	w.wake()
+	tick := time.NewTicker(min(s.l.cfg.HeartbeatInterval, time.Second))
+	defer tick.Stop()
+	for w.full() {
+		select {
+		case <-w.room:
+		case <-tick.C:
+			s.heard = true // we do not listen, so silence means nothing
+			if err := s.maintain(); err != nil {
+				return err
+			}
+		case <-s.ctx.Done():
+			return s.ctx.Err()
+		}
+	}
+	return nil
+}
+
+// farewell tells the last position, ends the copy and closes the connection.
+func (s *stream) farewell() {
+	if s.sendStatus(false) == nil {
+		s.fe.Send(&pgproto3.CopyDone{})
+		s.fe.Send(&pgproto3.Terminate{})
+		_ = s.fe.Flush() // closed in the next line whatever comes of it
+	}
+	s.nc.Close()
+}
+
+// idleUntil keeps the server informed, without reading what it sends, until
+// done is closed.
+func (s *stream) idleUntil(done <-chan struct{}) {
+	tick := time.NewTicker(min(s.l.cfg.HeartbeatInterval, time.Second))
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+			if s.sendStatus(false) != nil {
+				<-done
+				return
+			}
+		}
+	}
+}
