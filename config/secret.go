@@ -1,12 +1,20 @@
 package config
 
-import "log/slog"
+import (
+	"fmt"
+	"log/slog"
+)
 
 // redacted stands wherever a secret would have been shown.
 const redacted = "<secret>"
 
 // Secret is a string that shows itself to nobody: printing, logging and
 // marshalling give a placeholder. Reveal is the only way to the value.
+//
+// Three cases are out of its reach: package fmt prints unexported fields without
+// asking their methods, and the verbs %p and %w likewise; encoding/json does not
+// ask the keys of a map. So do not print a struct that hides a Secret in a field
+// of its own.
 type Secret string
 
 // Reveal returns the secret itself.
@@ -18,6 +26,15 @@ func (s Secret) String() string {
 		return ""
 	}
 	return redacted
+}
+
+// Format keeps every verb, %x and %q included, from showing the secret.
+func (s Secret) Format(f fmt.State, verb rune) {
+	if verb == 'v' && f.Flag('#') {
+		fmt.Fprint(f, s.GoString())
+		return
+	}
+	fmt.Fprintf(f, fmt.FormatString(f, verb), s.String())
 }
 
 // GoString keeps %#v from showing the secret.
