@@ -7,21 +7,34 @@
 // which reports every problem at once, each with its path. A file written for
 // wal-listener loads unchanged.
 //
+// Messages about a configuration name keys, lines and variables, never values,
+// so that a password that landed in the wrong place is not printed. Values that
+// are secrets have the type [Secret].
+//
 // The package imports no other of walherald's. A room gets its own section,
-// never the whole.
+// never the whole. Two struct tags besides yaml's steer the reading: alias is
+// another spelling of a key, env another variable that sets it.
 package config
 
 import "time"
 
 // Config is a whole configuration file.
 type Config struct {
-	Listener   Listener          `yaml:"listener"`
-	Database   Database          `yaml:"database"`
-	Publisher  Publisher         `yaml:"publisher"`
-	Logger     Logger            `yaml:"logger"`
-	Monitoring Monitoring        `yaml:"monitoring"`
-	Tags       map[string]string `yaml:"tags"`
+	Listener   Listener   `yaml:"listener"`
+	Database   Database   `yaml:"database"`
+	Publisher  Publisher  `yaml:"publisher"`
+	Logger     Logger     `yaml:"logger"`
+	Monitoring Monitoring `yaml:"monitoring"`
+	// Tags stand on every event.
+	Tags map[string]string `yaml:"tags"`
+
+	warnings []string
 }
+
+// Warnings lists what [Load] noticed that is probably a mistake but cannot be
+// told from chance, such as a WAL_ variable that sets no key. It holds no
+// values, so it can be logged.
+func (c *Config) Warnings() []string { return c.warnings }
 
 // Listener says what is read from the log and which changes count.
 type Listener struct {
@@ -68,14 +81,15 @@ type Listener struct {
 type Publication struct {
 	// Name of the publication. Empty means "walherald", or "wal-listener" where
 	// only that one exists.
-	Name string `yaml:"name"`
+	Name string `yaml:"name" env:"WAL_LISTENER_PUBLICATION"`
 	// Tables lists the tables it is created for, as "table" or "schema.table";
 	// empty means all tables.
 	Tables []string `yaml:"tables"`
 }
 
 // TableActions maps table names ("table" or "schema.table", case kept) to
-// actions: insert, update, delete, truncate.
+// actions: insert, update, delete, truncate. Load writes the actions in lower
+// case and refuses a table without any.
 type TableActions struct {
 	Tables map[string][]string `yaml:"tables"`
 }
@@ -95,30 +109,67 @@ type TopicRule struct {
 	Topic string
 }
 
+// Expression returns the regular expression of the rule (package regexp's
+// syntax) without its slashes; ok is false for a rule that is a plain name.
+func (r TopicRule) Expression() (expr string, ok bool) {
+	if len(r.Match) < 2 || r.Match[0] != '/' || r.Match[len(r.Match)-1] != '/' {
+		return "", false
+	}
+	return r.Match[1 : len(r.Match)-1], true
+}
+
 // TopicsMap is a YAML mapping whose order counts.
 type TopicsMap []TopicRule
 
 // Database says how the source is reached.
 type Database struct {
-	Host     string `yaml:"host"`
-	Port     int    `yaml:"port"`
-	Name     string `yaml:"name"`
-	User     string `yaml:"user"`
-	Password Secret `yaml:"password"`
+	// Host is a name, an address or the folder of a Unix socket.
+	Host string `yaml:"host"`
+	Port int    `yaml:"port"`
+	Name string `yaml:"name"`
+	User string `yaml:"user"`
+	// Password can be empty where the server asks for none.
+	Password Secret `yaml:"password" env:"WAL_LISTENER_DB_PASSWORD"`
 	SSL      SSL    `yaml:"ssl"`
 	// EnableTLS asks for TLS with the server's certificate verified.
 	EnableTLS bool `yaml:"enableTLS"`
-	// SSLMode is disable, require, verify-ca or verify-full; empty means
-	// verify-full if EnableTLS or SSL is set, else disable.
+	// SSLMode is one of the SSLMode constants or empty; see TLSMode.
 	SSLMode string `yaml:"sslMode"`
 	// Debug is accepted for wal-listener's sake; use logger.level.
 	Debug bool `yaml:"debug"`
 }
 
-// SSL refines TLS towards the database.
+// What TLS towards the database demands, in the words of libpq's sslmode
+// (PostgreSQL manual, "SSL Support"). The modes that fall back to plain text,
+// allow and prefer, are left out on purpose.
+const (
+	SSLModeDisable    = "disable"
+	SSLModeRequire    = "require"
+	SSLModeVerifyCA   = "verify-ca"
+	SSLModeVerifyFull = "verify-full"
+)
+
+// TLSMode returns the SSLMode constant that holds: SSLMode if it is given, else
+// disable if neither EnableTLS nor a key of SSL is, else require if the
+// certificate is not to be verified, else verify-full.
+func (d Database) TLSMode() string {
+	switch {
+	case d.SSLMode != "":
+		return d.SSLMode
+	case !d.EnableTLS && d.SSL == SSL{}:
+		return SSLModeDisable
+	case d.SSL.SkipVerify:
+		return SSLModeRequire
+	}
+	return SSLModeVerifyFull
+}
+
+// SSL refines TLS towards the database. A key set here turns TLS on.
 type SSL struct {
+	// ServerName is the name the certificate must carry instead of the host's.
 	ServerName string `yaml:"serverName"`
-	SkipVerify bool   `yaml:"skipVerify"`
+	// SkipVerify accepts any certificate.
+	SkipVerify bool `yaml:"skipVerify"`
 	// CACert is a PEM file with the authorities to trust instead of the system's.
 	CACert string `yaml:"caCert"`
 }
@@ -135,7 +186,8 @@ const (
 
 // Publisher says where changes go.
 type Publisher struct {
-	// Type is one of the Publisher constants.
+	// Type is one of the Publisher constants; Load writes it in lower case, as
+	// every value here that is one of a fixed set.
 	Type string `yaml:"type"`
 	// Address lists the brokers. In YAML: a list, or one string with commas.
 	Address Addresses `yaml:"address"`
@@ -147,15 +199,19 @@ type Publisher struct {
 	MessageKeyFrom string `yaml:"messageKeyFrom"`
 	// ExchangeKind is fanout, topic or direct (RabbitMQ).
 	ExchangeKind string `yaml:"exchangeKind"`
-	// EnableTLS, ClientCert, ClientKey and CACert also answer to enable_tls,
-	// client_cert, client_key and ca_cert.
-	EnableTLS  bool   `yaml:"enableTLS"`
-	ClientCert string `yaml:"clientCert"`
-	ClientKey  string `yaml:"clientKey"`
-	CACert     string `yaml:"caCert"`
-	// PubSubProjectID also answers to pubsub_project_id.
-	PubSubProjectID string `yaml:"pubSubProjectID"`
-	EnableOrdering  bool   `yaml:"enableOrdering"`
+	// EnableTLS speaks TLS to the brokers. The keys below refine it and are an
+	// error without it. All four also answer to enable_tls, client_cert,
+	// client_key and ca_cert.
+	EnableTLS bool `yaml:"enableTLS" alias:"enable_tls"`
+	// ClientCert and ClientKey are PEM files and go together.
+	ClientCert string `yaml:"clientCert" alias:"client_cert"`
+	ClientKey  string `yaml:"clientKey" alias:"client_key"`
+	// CACert is a PEM file with the authorities to trust instead of the system's.
+	CACert string `yaml:"caCert" alias:"ca_cert"`
+	// PubSubProjectID is the Google Cloud project (Pub/Sub).
+	PubSubProjectID string `yaml:"pubSubProjectID" alias:"pubsub_project_id"`
+	// EnableOrdering publishes with ordering keys (Pub/Sub).
+	EnableOrdering bool `yaml:"enableOrdering"`
 	// Oversize says what happens to a message that is larger than the broker
 	// takes: OversizeStop or OversizeSkip.
 	Oversize string `yaml:"oversize"`
@@ -175,8 +231,9 @@ type Embedded struct {
 	Listen string `yaml:"listen"`
 	// StoreDir is the folder the streams are kept in.
 	StoreDir string `yaml:"storeDir"`
-	// SyncInterval is how often the store is forced to disk; 0 means before
-	// every confirmation.
+	// SyncInterval is how often the store is forced to disk, which is what a
+	// power loss can take from it; 0 means before every confirmation. The death
+	// of the process alone takes nothing.
 	SyncInterval time.Duration `yaml:"syncInterval"`
 }
 
@@ -190,6 +247,7 @@ type Logger struct {
 
 // Monitoring says where walherald is watched.
 type Monitoring struct {
+	// SentryDSN is where errors are reported; empty means nowhere.
 	SentryDSN Secret `yaml:"sentryDSN"`
 	// PromAddr serves /metrics; empty means none.
 	PromAddr string `yaml:"promAddr"`

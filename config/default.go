@@ -1,0 +1,23 @@
+package config
+
+import "time"
+
+// Default returns the configuration before the file and the environment are
+// read. It is not valid by itself: it names no source and no destination.
+func Default() Config {
+	return Config{
+		Listener: Listener{
+			HeartbeatInterval: 10 * time.Second,
+			AckTimeout:        30 * time.Second,
+			DrainTimeout:      10 * time.Second,
+			Window:            16 << 20,
+		},
+		Database:  Database{Port: 5432},
+		Publisher: Publisher{ExchangeKind: "topic", Oversize: OversizeStop},
+		Logger:    Logger{Level: "info", Fmt: "json"},
+	}
+}
+
+// setDefaults is called when a key of the section is first met; a section that
+// is not there stays nil.
+func (e *Embedded) setDefaults() { e.SyncInterval = time.Second }

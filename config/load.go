@@ -1,0 +1,114 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Load reads the configuration: the defaults, then the YAML file at path, then
+// the environment, then Validate. An empty path means there is no file.
+//
+// The error is [Problems], with everything that is wrong at once, unless the
+// file cannot be read at all, which is what errors.Is tells of a missing one.
+func Load(path string) (*Config, error) {
+	var src []byte
+	if path != "" {
+		var err error
+		if src, err = os.ReadFile(path); err != nil {
+			return nil, fmt.Errorf("read configuration: %w", err)
+		}
+	}
+	return load(path, src)
+}
+
+func load(path string, src []byte) (*Config, error) {
+	cfg := Default()
+	d := &decoder{source: path, lined: true, origins: origins{"": {source: path}}}
+	d.file(src, &cfg)
+	d.environment(&cfg)
+	cfg.lower()
+	problems := append(d.problems, located(cfg.check(), d)...)
+	problems.sort()
+	if err := problems.err(); err != nil {
+		return nil, err
+	}
+	cfg.warnings = strayVariables(os.Environ())
+	return &cfg, nil
+}
+
+// file decodes the YAML of the file into cfg.
+func (d *decoder) file(src []byte, cfg *Config) {
+	dec := yaml.NewDecoder(bytes.NewReader(src))
+	var doc, next yaml.Node
+	err := dec.Decode(&doc)
+	if err == nil {
+		d.value(doc.Content[0], "", reflect.ValueOf(cfg).Elem())
+		err = dec.Decode(&next)
+	}
+	switch {
+	case err == nil:
+		d.problemAt(d.at(&next), "", "expected one YAML document, not several; remove the line ---")
+	case !errors.Is(err, io.EOF):
+		where, text := syntax(d.source, err)
+		d.problemAt(where, "", "%s", text)
+	}
+}
+
+var yamlError = regexp.MustCompile(`(?s)^yaml: (?:line (\d+): )?(.*)$`)
+
+// syntax returns where the YAML is broken, and what is. The one message of the
+// yaml package's parser that shows a piece of the file, which can be a password
+// without quotes, is replaced.
+func syntax(source string, err error) (where origin, text string) {
+	where, text = origin{source: source}, err.Error()
+	if m := yamlError.FindStringSubmatch(text); m != nil {
+		where.line, _ = strconv.Atoi(m[1])
+		text = m[2]
+	}
+	if strings.HasPrefix(text, "unknown anchor") {
+		text = "a value begins with * and names no anchor; quote it"
+	}
+	return where, "not valid YAML: " + text
+}
+
+// located completes the problems of a check by where the keys were set. Those of
+// keys that could not be read are left out: they have been told already.
+func located(checked Problems, d *decoder) Problems {
+	var out Problems
+	for _, p := range checked {
+		if d.problems.covers(p.Path) {
+			continue
+		}
+		o := d.origins.of(p.Path)
+		p.Source, p.Line = o.source, o.line
+		out = append(out, p)
+	}
+	return out
+}
+
+// lower writes the values of fixed sets in lower case, so that no room has to
+// fold them again.
+func (c *Config) lower() {
+	for _, s := range []*string{
+		&c.Database.SSLMode, &c.Publisher.Type, &c.Publisher.ExchangeKind, &c.Publisher.Oversize,
+		&c.Logger.Level, &c.Logger.Fmt,
+	} {
+		*s = strings.ToLower(*s)
+	}
+	for _, tables := range []map[string][]string{c.Listener.Filter.Tables, c.Listener.Include.Tables} {
+		for _, actions := range tables {
+			for i := range actions {
+				actions[i] = strings.ToLower(actions[i])
+			}
+		}
+	}
+}

@@ -1,0 +1,28 @@
+package config
+
+import (
+	"reflect"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// A publication is its name alone, or a mapping.
+func (p *Publication) decodeNode(d *decoder, n *yaml.Node, path string) {
+	if n.Kind == yaml.ScalarNode {
+		d.scalar(n, path, reflect.ValueOf(&p.Name).Elem())
+		return
+	}
+	d.section(n, path, reflect.ValueOf(p).Elem())
+}
+
+// The rules keep the order of the file: the first that matches counts.
+func (m *TopicsMap) decodeNode(d *decoder, n *yaml.Node, path string) {
+	*m = nil
+	d.pairs(n, path, entry, func(name string, key, value *yaml.Node) {
+		at := entry(path, name)
+		d.origins[at] = d.at(key)
+		rule := TopicRule{Match: name}
+		d.value(value, at, reflect.ValueOf(&rule.Topic).Elem())
+		*m = append(*m, rule)
+	})
+}
