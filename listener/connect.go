@@ -90,11 +90,8 @@ func pgConfig(db config.Database) (*pgconn.Config, error) {
 
 // tlsConfig follows the meaning libpq gives to sslmode.
 func tlsConfig(db config.Database) (*tls.Config, error) {
-	mode := db.SSLMode
-	if mode == "" && (db.EnableTLS || db.SSL != config.SSL{}) {
-		mode = "verify-full"
-	}
-	if mode == "" || mode == "disable" {
+	mode := db.TLSMode()
+	if mode == config.SSLModeDisable {
 		return nil, nil
 	}
 	cfg := &tls.Config{ServerName: db.Host, MinVersion: tls.VersionTLS12}
@@ -111,10 +108,10 @@ func tlsConfig(db config.Database) (*tls.Config, error) {
 			return nil, fmt.Errorf("read database.ssl.caCert %s: no certificate in it", db.SSL.CACert)
 		}
 	}
-	if mode == "require" || db.SSL.SkipVerify {
+	if mode == config.SSLModeRequire || db.SSL.SkipVerify {
 		cfg.InsecureSkipVerify = true //nolint:gosec // asked for by name
 	}
-	if mode == "verify-ca" && !cfg.InsecureSkipVerify {
+	if mode == config.SSLModeVerifyCA && !cfg.InsecureSkipVerify {
 		cfg.InsecureSkipVerify = true //nolint:gosec // VerifyConnection does it, but for the name
 		cfg.VerifyConnection = verifyChain(cfg.RootCAs)
 	}

@@ -51,10 +51,10 @@ func newRouter(cfg config.Listener, route Route, met *metrics.Metrics) (*router,
 	r := &router{cfg: cfg, route: route, met: met}
 	for _, rule := range cfg.TopicsMap {
 		t := topicRule{exact: rule.Match, topic: rule.Topic}
-		if m := rule.Match; len(m) > 2 && m[0] == '/' && m[len(m)-1] == '/' {
-			re, err := regexp.Compile(m[1 : len(m)-1])
+		if expr, ok := rule.Expression(); ok {
+			re, err := regexp.Compile(expr)
 			if err != nil {
-				return nil, fmt.Errorf("compile listener.topicsMap %q: %w", m, err)
+				return nil, fmt.Errorf("compile listener.topicsMap %q: %w", rule.Match, err)
 			}
 			t.re = re
 		}

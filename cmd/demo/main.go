@@ -88,7 +88,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	out.say("PostgreSQL %s on port %d, JetStream inside walherald on %s, probes and metrics on http://127.0.0.1:%d",
+	out.say("PostgreSQL %d on port %d, JetStream inside walherald on %s, probes and metrics on http://127.0.0.1:%d",
 		pg.Version(), pg.Port(), cfg.Publisher.Embedded.Listen, cfg.Listener.ServerPort)
 	return trade(ctx, set, cfg, shop, out)
 }

@@ -147,7 +147,7 @@ func (s *shop) signUp(ctx context.Context, tx pgx.Tx) (int, error) {
 // user to order and enough of the goods.
 func (s *shop) order(ctx context.Context, tx pgx.Tx) (int, error) {
 	sku, quantity := pick(s, goods), 1+s.rng.IntN(3)
-	taken, err := exec(ctx, tx, "UPDATE inventory SET stock = stock - $2, version = version + 1 WHERE sku = $1 AND stock >= $2", sku, quantity)
+	taken, err := exec(ctx, tx, "UPDATE inventory SET stock = stock - $2::int, version = version + 1 WHERE sku = $1 AND stock >= $2::int", sku, quantity)
 	if err != nil {
 		return 0, err
 	}
@@ -155,7 +155,7 @@ func (s *shop) order(ctx context.Context, tx pgx.Tx) (int, error) {
 		return exec(ctx, tx, "UPDATE inventory SET stock = stock + 1000, version = version + 1 WHERE sku = $1", sku)
 	}
 	n, err := exec(ctx, tx, `INSERT INTO orders (user_id, sku, quantity, total)
-		SELECT u.id, i.sku, $2, i.price * $2 FROM inventory i, (SELECT id FROM users ORDER BY random() LIMIT 1) u WHERE i.sku = $1`, sku, quantity)
+		SELECT u.id, i.sku, $2::int, i.price * $2::int FROM inventory i, (SELECT id FROM users ORDER BY random() LIMIT 1) u WHERE i.sku = $1`, sku, quantity)
 	return taken + n, err
 }
 
