@@ -1,6 +1,10 @@
 package listener
 
-import "github.com/walherald/walherald/listener/pgoutput"
+import (
+	"slices"
+
+	"github.com/walherald/walherald/listener/pgoutput"
+)
 
 // progress decides which position the server may be told as flushed. It is
 // pure: no clock, no lock, no I/O.
@@ -14,7 +18,9 @@ import "github.com/walherald/walherald/listener/pgoutput"
 // that no publication selects. The server tells how far it has looked in its
 // keepalives. That position counts once everything queued is confirmed, and
 // only if it was told between two transactions, since inside of one it can lie
-// past changes that are still to come.
+// past changes that are still to come. Once released it stays so: the next
+// commit lies beyond it, and a server that is told less than before may believe
+// it.
 type progress struct {
 	// queued is the end of the last commit handed to the outputs.
 	queued pgoutput.LSN
@@ -24,10 +30,13 @@ type progress struct {
 	// idle is the highest end of log told between transactions.
 	// It is at least queued, or of no use.
 	idle pgoutput.LSN
-	open bool // between Begin and Commit
+	// released is the idle position of the last time all was confirmed.
+	released pgoutput.LSN
+	open     bool // between Begin and Commit
 }
 
-// newProgress starts at start, up to which everything is confirmed.
+// newProgress starts at start, up to which everything is confirmed by each of
+// the outputs, of which there is at least one.
 func newProgress(outputs int, start pgoutput.LSN) *progress {
 	p := &progress{queued: start, confirmed: make([]pgoutput.LSN, outputs)}
 	for i := range p.confirmed {
@@ -53,25 +62,28 @@ func (p *progress) commit(end pgoutput.LSN) {
 // have been queued.
 func (p *progress) confirm(i int, end pgoutput.LSN) {
 	p.confirmed[i] = max(p.confirmed[i], min(end, p.queued))
+	p.release()
 }
 
 // serverEnd notes a keepalive's end of log.
 func (p *progress) serverEnd(end pgoutput.LSN) {
 	if !p.open {
 		p.idle = max(p.idle, end)
+		p.release()
 	}
 }
 
-// flush returns the position up to which the server may forget the log.
+// release lets the idle position count if everything queued is confirmed.
+func (p *progress) release() {
+	if p.settled() {
+		p.released = p.idle
+	}
+}
+
+// flush returns the position up to which the server may forget the log. It
+// never goes back.
 func (p *progress) flush() pgoutput.LSN {
-	low := p.queued
-	for _, c := range p.confirmed {
-		low = min(low, c)
-	}
-	if low == p.queued {
-		return max(low, p.idle)
-	}
-	return low
+	return max(slices.Min(p.confirmed), p.released)
 }
 
 // settled reports whether every output has confirmed all that was queued.
