@@ -1,7 +1,6 @@
 package listener
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -21,10 +20,6 @@ import (
 
 // connectTimeout bounds the making of a connection.
 const connectTimeout = 15 * time.Second
-
-// readBuffer is how much is read from the socket at once: a walsender writes
-// row by row, and each read costs a system call.
-const readBuffer = 128 << 10
 
 // pinned are the session settings that change how values look as text. Those
 // of the server, the database or the role must not reach the events.
@@ -55,7 +50,7 @@ func connect(ctx context.Context, db config.Database, slot string) (*link, error
 	}
 	cfg.RuntimeParams["replication"] = "database"
 	cfg.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
-		l.feed = &feed{r: bufio.NewReaderSize(r, readBuffer)}
+		l.feed = newFeed(r)
 		return pgproto3.NewFrontend(l.feed, w)
 	}
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
@@ -183,19 +178,4 @@ func (l *link) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_ = l.pg.Close(ctx) // the connection is given up whatever it says
-}
-
-// feed reads the socket in large pieces and tells when it runs dry: that is
-// the moment to hand on what has been gathered.
-type feed struct {
-	r     *bufio.Reader
-	onDry func()
-}
-
-// Read implements io.Reader.
-func (f *feed) Read(p []byte) (int, error) {
-	if f.onDry != nil && f.r.Buffered() == 0 {
-		f.onDry()
-	}
-	return f.r.Read(p)
 }
