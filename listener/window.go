@@ -42,9 +42,9 @@ func (b *batch) reset(keep int) {
 }
 
 // window holds the encoded changes between the reader and one output: one
-// batch that is being delivered and one that is being filled meanwhile. Each
-// may take half of the limit, so the window as a whole stays within it, but
-// for a single row that is larger than that.
+// batch that is being delivered and one that is being filled meanwhile. Each is
+// full once it holds half of the limit, so the window as a whole exceeds it by
+// no more than the last row of each.
 //
 // It has one filler (append, mark, wake) and one taker (take, done).
 type window struct {
