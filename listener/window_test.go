@@ -135,6 +135,10 @@ func TestBatchStaysAsItIsWhileTheNextIsFilled(t *testing.T) {
 
 func TestAppendingToAViewTouchesNoNeighbour(t *testing.T) {
 	w := newWindow(8000)
+	for range 2 { // so that the views below share a buffer
+		fill(w, 100)
+		w.done(mustTake(t, w))
+	}
 	put(w, "k1", "first")
 	put(w, "k2", "second")
 	b := mustTake(t, w)
