@@ -3,7 +3,6 @@ package pgserver
 import (
 	"errors"
 	"net"
-	"os"
 	"testing"
 )
 
@@ -26,30 +25,6 @@ func TestTakenPortIsToldFromOtherFailures(t *testing.T) {
 	_ = taken.Close()
 	if err := s.start(t.Context()); err != nil {
 		t.Fatalf("start on the port once it was free: %v", err)
-	}
-}
-
-func TestSweepRemovesOnlyWhatNobodyOwnsAnyMore(t *testing.T) {
-	owned, err := newFolder(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = owned.remove() }()
-	orphaned, err := newFolder(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = os.RemoveAll(orphaned.path) }()
-	// The kernel closes the files of a killed process: its lock goes.
-	if err := orphaned.lock.Close(); err != nil {
-		t.Fatal(err)
-	}
-	sweep()
-	if _, err := os.Stat(owned.path); err != nil {
-		t.Errorf("folder in use: %v", err)
-	}
-	if _, err := os.Stat(orphaned.path); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("folder left behind: %v", err)
 	}
 }
 

@@ -38,6 +38,10 @@ import (
 const (
 	host      = "127.0.0.1"
 	superuser = "postgres"
+	// folderPattern is below /tmp, not below TMPDIR or the home folder: the
+	// server's user must be able to enter every folder above, and the path of a
+	// Unix socket is limited to about 100 bytes.
+	folderPattern = "/tmp/walherald-pg-*"
 )
 
 // Options say how a server differs from the usual one. The zero value is useful.
@@ -60,7 +64,7 @@ type Options struct {
 type Server struct {
 	installation Installation
 	owner        *account
-	folder       *folder
+	folder       *child.Folder
 	password     string
 
 	mu      sync.Mutex // guards what follows, and keeps starts and stops apart
@@ -82,12 +86,14 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	sweep()
-	dir, err := newFolder(owner)
+	folder, err := child.NewFolder(folderPattern)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{installation: installation, owner: owner, folder: dir, password: opts.Password}
+	s := &Server{installation: installation, owner: owner, folder: folder, password: opts.Password}
+	if err := owner.own(folder.Path); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	if err := s.initialise(ctx, opts); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -99,11 +105,11 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 
 // initialise makes the data folder.
 func (s *Server) initialise(ctx context.Context, opts Options) error {
-	args := []string{"--no-sync", "--locale=C.UTF-8", "-E", "UTF8", "-U", superuser, "-D", s.folder.data()}
+	args := []string{"--no-sync", "--locale=C.UTF-8", "-E", "UTF8", "-U", superuser, "-D", s.DataDir()}
 	if s.password == "" {
 		args = append(args, "-A", "trust")
 	} else {
-		pwfile := filepath.Join(s.folder.path, "password")
+		pwfile := filepath.Join(s.folder.Path, "password")
 		if err := s.writeFile(pwfile, []byte(s.password)); err != nil {
 			return err
 		}
@@ -111,7 +117,7 @@ func (s *Server) initialise(ctx context.Context, opts Options) error {
 		args = append(args, "-A", "scram-sha-256", "--pwfile="+pwfile)
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(s.installation.Dir, "initdb"), append(args, opts.InitArgs...)...)
-	cmd.Dir, cmd.Env, cmd.SysProcAttr = s.folder.path, environment(), s.owner.attributes()
+	cmd.Dir, cmd.Env, cmd.SysProcAttr = s.folder.Path, environment(), s.owner.attributes()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("initialise PostgreSQL %d: %w\n%s", s.installation.Version, err, out)
 	}
@@ -126,12 +132,12 @@ func (s *Server) configure(settings map[string]string) error {
 		"max_wal_senders":         "20",
 		"max_replication_slots":   "20",
 		"listen_addresses":        host,
-		"unix_socket_directories": s.folder.path,
+		"unix_socket_directories": s.folder.Path,
 		// In the data folder, so that a killed server leaves none behind.
 		"dynamic_shared_memory_type": "mmap",
 	}
 	maps.Copy(all, settings)
-	path := filepath.Join(s.folder.data(), "postgresql.conf")
+	path := filepath.Join(s.DataDir(), "postgresql.conf")
 	conf, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("read the server's configuration: %w", err)
@@ -145,7 +151,7 @@ func (s *Server) configure(settings map[string]string) error {
 // WriteFile writes a file in the server's data folder, as pg_hba.conf or
 // server.crt, that only the server's user can read.
 func (s *Server) WriteFile(name string, content []byte) error {
-	return s.writeFile(filepath.Join(s.folder.data(), name), content)
+	return s.writeFile(filepath.Join(s.DataDir(), name), content)
 }
 
 func (s *Server) writeFile(path string, content []byte) error {
@@ -187,10 +193,10 @@ func (s *Server) User() string { return superuser }
 func (s *Server) Version() int { return s.installation.Version }
 
 // SocketDir returns the folder of the server's Unix socket.
-func (s *Server) SocketDir() string { return s.folder.path }
+func (s *Server) SocketDir() string { return s.folder.Path }
 
 // DataDir returns the server's data folder.
-func (s *Server) DataDir() string { return s.folder.data() }
+func (s *Server) DataDir() string { return filepath.Join(s.folder.Path, "data") }
 
 // Pid returns the process id of the postmaster that was started last.
 func (s *Server) Pid() int {
@@ -204,7 +210,7 @@ func (s *Server) Pid() int {
 func (s *Server) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return errors.Join(s.end(), s.folder.remove())
+	return errors.Join(s.end(), s.folder.Remove())
 }
 
 // end ends the server and removes what a killed one leaves in memory.
@@ -215,6 +221,6 @@ func (s *Server) end() error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	err := s.process.Stop(ctx, syscall.SIGQUIT)
-	removeSharedMemory(s.folder.data())
+	removeSharedMemory(s.DataDir())
 	return err
 }

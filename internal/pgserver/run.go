@@ -77,7 +77,7 @@ func (s *Server) startAnywhere(ctx context.Context) error {
 
 // start starts the server on its port and waits until it takes connections.
 func (s *Server) start(ctx context.Context) error {
-	log, err := os.OpenFile(s.folder.log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(s.LogPath(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("open the server's log: %w", err)
 	}
@@ -86,8 +86,8 @@ func (s *Server) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open the server's log: %w", err)
 	}
-	cmd := exec.Command(filepath.Join(s.installation.Dir, "postgres"), "-D", s.folder.data(), "-p", strconv.Itoa(s.port))
-	cmd.Dir, cmd.Env, cmd.SysProcAttr = s.folder.path, environment(), s.owner.attributes()
+	cmd := exec.Command(filepath.Join(s.installation.Dir, "postgres"), "-D", s.DataDir(), "-p", strconv.Itoa(s.port))
+	cmd.Dir, cmd.Env, cmd.SysProcAttr = s.folder.Path, environment(), s.owner.attributes()
 	cmd.Stdout, cmd.Stderr = log, log
 	// An orphan shuts down at once and tidily: unlike a killed one it leaves no
 	// shared memory behind.
@@ -126,14 +126,14 @@ func (s *Server) connectSocket(ctx context.Context) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make connection settings: %w", err)
 	}
-	config.Host, config.Port = s.folder.path, uint16(s.port)
+	config.Host, config.Port = s.folder.Path, uint16(s.port)
 	config.User, config.Password, config.Database = superuser, s.password, "postgres"
 	return pgx.ConnectConfig(ctx, config)
 }
 
 // bindError returns errPortTaken if the log says so since the given offset.
 func (s *Server) bindError(since int64) error {
-	log, err := os.ReadFile(s.folder.log())
+	log, err := os.ReadFile(s.LogPath())
 	if err != nil || int64(len(log)) < since {
 		return err
 	}
@@ -176,11 +176,11 @@ func (s *Server) Restart(ctx context.Context) error {
 }
 
 // LogPath returns the path of the server's log, which all its starts share.
-func (s *Server) LogPath() string { return s.folder.log() }
+func (s *Server) LogPath() string { return filepath.Join(s.folder.Path, "log") }
 
 // LogTail returns the last 4 kB of the server's log, or why there are none.
 func (s *Server) LogTail() string {
-	log, err := os.ReadFile(s.folder.log())
+	log, err := os.ReadFile(s.LogPath())
 	if err != nil {
 		return err.Error()
 	}

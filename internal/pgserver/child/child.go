@@ -10,6 +10,9 @@
 // Wait also waits for the child's own children: all of them inherit one end of
 // a pipe, whose other end reports when the last of them has gone.
 //
+// What a child needs beside the process is here as well: a [Folder] that is
+// removed even if its owner was killed, and a free port ([FreePort]).
+//
 // A child has a process group of its own, so that an interrupt typed at the
 // terminal reaches this process alone, which then stops its children in order.
 package child
