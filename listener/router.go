@@ -187,23 +187,28 @@ func containsFold(list []string, s string) bool {
 // appendKey appends the message key: the text of a key of one column, a JSON
 // array of the texts of several, so that no two keys look alike.
 func (p *plan) appendKey(dst []byte, e *publisher.Event) []byte {
-	row := e.New
-	if len(row) == 0 {
-		row = e.Old
-	}
-	if len(row) == 0 || len(p.key) == 0 {
+	if len(e.New)+len(e.Old) == 0 || len(p.key) == 0 {
 		return dst
 	}
 	if len(p.key) == 1 {
-		return append(dst, row[p.key[0]].Text...)
+		return append(dst, keyValue(e, p.key[0]).Text...)
 	}
 	for n, i := range p.key {
 		dst = append(dst, "[,"[min(n, 1)])
-		if row[i].Kind == publisher.Text {
-			dst = format.AppendString(dst, row[i].Text)
+		if v := keyValue(e, i); v.Kind == publisher.Text {
+			dst = format.AppendString(dst, v.Text)
 		} else {
 			dst = append(dst, "null"...)
 		}
 	}
 	return append(dst, ']')
+}
+
+// keyValue returns the value of column i. A large value that did not change
+// stands in the old row only.
+func keyValue(e *publisher.Event, i int) publisher.Value {
+	if len(e.New) > 0 && (e.New[i].Kind != publisher.Unchanged || len(e.Old) == 0) {
+		return e.New[i]
+	}
+	return e.Old[i]
 }
