@@ -172,7 +172,7 @@ func (c *changes) beyondMax(e *publisher.Event) bool {
 }
 
 // values appends the tuple's values, one for each column of the table. A nil
-// tuple has none.
+// tuple has none; a column that never leaves has an absent one.
 func (p *plan) values(dst []publisher.Value, t *pgoutput.Tuple, old pgoutput.OldKind) ([]publisher.Value, error) {
 	if t == nil {
 		return dst, nil
@@ -196,6 +196,9 @@ func (p *plan) values(dst []publisher.Value, t *pgoutput.Tuple, old pgoutput.Old
 		default:
 			return dst, fmt.Errorf("handle row of %s: column %s is in binary form, which was not asked for",
 				p.qualified, p.table.Columns[i].Name)
+		}
+		if p.hidden != nil && p.hidden[i] {
+			v = publisher.Value{}
 		}
 		dst = append(dst, v)
 	}

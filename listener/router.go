@@ -90,8 +90,8 @@ func (r *router) plan(rel *pgoutput.Relation) *plan {
 			Name: c.Name, Key: c.Key, AppendJSON: appenderFor(c.TypeOID),
 		})
 	}
-	p.key = r.key(rel)
 	p.hidden = r.hidden(t)
+	p.key = r.key(rel, p.hidden)
 	for a := publisher.Insert; a <= publisher.Truncate; a++ {
 		p.pass[a] = r.passes(t, a)
 	}
@@ -125,16 +125,23 @@ func (r *router) topic(schema, table string) string {
 
 // key returns the columns that make the message key. A replica identity that
 // is the whole row is no key: a row would not keep its key from one change to
-// the next, and so not its place in the order.
-func (r *router) key(rel *pgoutput.Relation) []int {
+// the next, and so not its place in the order. Nor is one with a column that
+// never leaves: without it different rows would look alike.
+func (r *router) key(rel *pgoutput.Relation, hidden []bool) []int {
 	var key []int
+	usable := rel.Identity != pgoutput.IdentityFull
 	for i := range rel.Columns {
-		if r.route.KeyFrom != "" && rel.Columns[i].Name == r.route.KeyFrom {
+		leaves := hidden == nil || !hidden[i]
+		if r.route.KeyFrom != "" && rel.Columns[i].Name == r.route.KeyFrom && leaves {
 			return []int{i}
 		}
-		if rel.Columns[i].Key && rel.Identity != pgoutput.IdentityFull {
+		if rel.Columns[i].Key {
 			key = append(key, i)
+			usable = usable && leaves
 		}
+	}
+	if !usable {
+		return nil
 	}
 	return key
 }

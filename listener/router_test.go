@@ -197,6 +197,9 @@ func TestKeyIsTheReplicaIdentityUnlessNamed(t *testing.T) {
 		{"named column", describedTable("s.t", pgoutput.IdentityDefault, "id*", "name"), "name", "", []int{1}},
 		{"named column with the whole row", describedTable("s.t", pgoutput.IdentityFull, "id*", "name*"), "name", "", []int{1}},
 		{"named column the table lacks", describedTable("s.t", pgoutput.IdentityDefault, "id*", "name"), "tenant", "", []int{0}},
+		{"excluded column", describedTable("s.t", pgoutput.IdentityDefault, "id*", "name"), "", "id", nil},
+		{"part of a key is none", describedTable("s.t", pgoutput.IdentityDefault, "a*", "b*"), "", "b", nil},
+		{"named but excluded column", describedTable("s.t", pgoutput.IdentityDefault, "id*", "name"), "name", "name", []int{0}},
 	} {
 		cfg := config.Listener{Exclude: config.Exclude{Columns: []string{tt.exclude}}}
 		p := mustRouter(t, cfg, Route{KeyFrom: tt.keyFrom}).plan(tt.rel)

@@ -1,0 +1,556 @@
+package listener
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"pgregory.net/rapid"
+
+	"github.com/walherald/walherald/config"
+	"github.com/walherald/walherald/listener/pgoutput"
+	"github.com/walherald/walherald/publisher"
+)
+
+// wire writes messages of the output plugin, field by field.
+type wire []byte
+
+func (b wire) i8(v byte) wire     { return append(b, v) }
+func (b wire) i16(v int) wire     { return binary.BigEndian.AppendUint16(b, uint16(v)) }
+func (b wire) i32(v int) wire     { return binary.BigEndian.AppendUint32(b, uint32(v)) }
+func (b wire) i64(v uint64) wire  { return binary.BigEndian.AppendUint64(b, v) }
+func (b wire) str(s string) wire  { return append(append(b, s...), 0) }
+func (b wire) data(s string) wire { return append(b.i32(len(s)), s...) }
+
+// What stands for a column's value in the functions below, beside its text.
+type special byte
+
+const (
+	sqlNull special = 'n'
+	toasted special = 'u' // unchanged, not sent
+	inBytes special = 'b' // in binary form
+)
+
+// tuple adds a row.
+func (b wire) tuple(values []any) wire {
+	b = b.i16(len(values))
+	for _, v := range values {
+		switch v := v.(type) {
+		case string:
+			b = b.i8('t').data(v)
+		case special:
+			b = b.i8(byte(v))
+			if v == inBytes {
+				b = b.data("SECRET")
+			}
+		}
+	}
+	return b
+}
+
+const commitTime = 762_000_000_123_456 // 2024-02-23T10:40:00.123456Z
+
+func beginMsg(final uint64) wire { return wire("B").i64(final).i64(commitTime).i32(742) }
+
+func commitMsg(final uint64) wire {
+	return wire("C").i8(0).i64(final).i64(final + 8).i64(commitTime)
+}
+
+// relation describes a table; an asterisk marks the columns of its key.
+func relationMsg(id int, identity pgoutput.ReplicaIdentity, name string, columns ...string) wire {
+	schema, table, _ := strings.Cut(name, ".")
+	b := wire("R").i32(id).str(schema).str(table).i8(byte(identity)).i16(len(columns))
+	for _, c := range columns {
+		plain, key := strings.CutSuffix(c, "*")
+		flags := byte(0)
+		if key {
+			flags = 1
+		}
+		b = b.i8(flags).str(plain).i32(oidText).i32(-1)
+	}
+	return b
+}
+
+func insertMsg(id int, row ...any) wire { return wire("I").i32(id).i8('N').tuple(row) }
+
+func updateMsg(id int, kind pgoutput.OldKind, oldRow, row []any) wire {
+	b := wire("U").i32(id)
+	if kind != pgoutput.OldNone {
+		b = b.i8(byte(kind)).tuple(oldRow)
+	}
+	return b.i8('N').tuple(row)
+}
+
+func deleteMsg(id int, kind pgoutput.OldKind, row ...any) wire {
+	return wire("D").i32(id).i8(byte(kind)).tuple(row)
+}
+
+func truncateMsg(ids ...int) wire {
+	b := wire("T").i32(len(ids)).i8(0)
+	for _, id := range ids {
+		b = b.i32(id)
+	}
+	return b
+}
+
+// recorder is a sink that writes down what it is given.
+type recorder struct {
+	lines  []string // begin, commit and the events in one line each
+	bodies []string
+	ids    []publisher.ID
+	tables []string // of the ids
+	err    error    // returned by emit
+}
+
+func (r *recorder) begin()                  { r.lines = append(r.lines, "begin") }
+func (r *recorder) commit(end pgoutput.LSN) { r.lines = append(r.lines, "commit "+end.String()) }
+
+func (r *recorder) emit(p *plan, e *publisher.Event) error {
+	r.ids = append(r.ids, e.ID)
+	r.tables = append(r.tables, p.qualified)
+	r.bodies = append(r.bodies, string(p.appendKey(nil, e))+" "+string(p.body.Append(nil, e)))
+	r.lines = append(r.lines, fmt.Sprintf("%d %v %s key=%s new=%s old=%s",
+		e.Ordinal, e.Action, p.topic, p.appendKey(nil, e), valuesText(e.New), valuesText(e.Old)))
+	return r.err
+}
+
+func valuesText(row []publisher.Value) string {
+	var s []string
+	for _, v := range row {
+		s = append(s, []string{"absent", "null", string(v.Text), "unchanged"}[v.Kind])
+	}
+	return "[" + strings.Join(s, " ") + "]"
+}
+
+func newTestChanges(t testing.TB, cfg config.Listener, s sink) *changes {
+	return newChanges(mustRouter(t, cfg, Route{}), s, 7, cfg.MaxTransactionSize, func(xid uint32) {
+		t.Fatalf("transaction %d is told to be too large", xid)
+	})
+}
+
+// play hands the messages to new changes and returns what came of them.
+func play(t testing.TB, cfg config.Listener, messages ...wire) *recorder {
+	t.Helper()
+	r := &recorder{}
+	c := newTestChanges(t, cfg, r)
+	for _, m := range messages {
+		if err := c.handle(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r
+}
+
+func wantRecorded(t *testing.T, r *recorder, want ...string) {
+	t.Helper()
+	if !slices.Equal(r.lines, want) {
+		t.Errorf("got\n  %s\nwant\n  %s", strings.Join(r.lines, "\n  "), strings.Join(want, "\n  "))
+	}
+}
+
+func tupleOf(values ...any) []any { return values }
+
+func TestEveryKindOfChangeBecomesAnEvent(t *testing.T) {
+	users := relationMsg(1, pgoutput.IdentityDefault, "public.users", "id*", "name")
+	full := relationMsg(2, pgoutput.IdentityFull, "public.notes", "id*", "text*")
+	r := play(t, config.Listener{}, beginMsg(0x10), users, insertMsg(1, "1", "Ada"), insertMsg(1, "2", sqlNull),
+		updateMsg(1, pgoutput.OldNone, nil, tupleOf("1", "Ada L.")),
+		updateMsg(1, pgoutput.OldKey, tupleOf("1", sqlNull), tupleOf("3", "Ada")),
+		deleteMsg(1, pgoutput.OldKey, "3", sqlNull), commitMsg(0x10),
+		beginMsg(0x30), full, insertMsg(2, "1", ""), updateMsg(2, pgoutput.OldFull, tupleOf("1", sqlNull), tupleOf("1", "b")),
+		deleteMsg(2, pgoutput.OldFull, "1", "b"), commitMsg(0x30))
+	wantRecorded(t, r,
+		"begin",
+		"0 INSERT public_users key=1 new=[1 Ada] old=[]",
+		"1 INSERT public_users key=2 new=[2 null] old=[]",
+		"2 UPDATE public_users key=1 new=[1 Ada L.] old=[]",
+		"3 UPDATE public_users key=3 new=[3 Ada] old=[1 absent]",
+		"4 DELETE public_users key=3 new=[] old=[3 absent]",
+		"commit 0/18",
+		"begin",
+		"0 INSERT public_notes key= new=[1 ] old=[]",
+		"1 UPDATE public_notes key= new=[1 b] old=[1 null]",
+		"2 DELETE public_notes key= new=[] old=[1 b]",
+		"commit 0/38",
+	)
+}
+
+func TestBodySaysWhereTheChangeStands(t *testing.T) {
+	r := play(t, config.Listener{}, beginMsg(0x16_B374D848),
+		relationMsg(1, pgoutput.IdentityDefault, "public.users", "id*"), insertMsg(1, "1"), insertMsg(1, "2"))
+	id, err := publisher.NewID(0x16_B374D848, 1, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `2 {"id":"` + id.String() + `","schema":"public","table":"users","action":"INSERT","data":{"id":"2"},"dataOld":{},` +
+		`"commitTime":"2024-02-23T10:40:00.123456Z","unchangedToastedValues":[],"tags":{},"lsn":"16/B374D848","xid":742,"seq":1}`
+	if r.bodies[1] != want {
+		t.Errorf("got  %s\nwant %s", r.bodies[1], want)
+	}
+}
+
+func TestTruncateOfSeveralTablesIsAnEventForEach(t *testing.T) {
+	r := play(t, config.Listener{}, beginMsg(0x10),
+		relationMsg(1, pgoutput.IdentityDefault, "public.a", "id*"),
+		relationMsg(2, pgoutput.IdentityDefault, "public.b", "id*"),
+		truncateMsg(2, 1), truncateMsg(), insertMsg(1, "1"), commitMsg(0x10))
+	wantRecorded(t, r,
+		"begin",
+		"0 TRUNCATE public_b key= new=[] old=[]",
+		"1 TRUNCATE public_a key= new=[] old=[]",
+		"2 INSERT public_a key=1 new=[1] old=[]",
+		"commit 0/18",
+	)
+}
+
+func TestMessagesWithoutAChangeCountForNothing(t *testing.T) {
+	r := play(t, config.Listener{},
+		wire("M").i8(0).i64(0x8).str("prefix").data("outside of any transaction"),
+		beginMsg(0x10),
+		wire("O").i64(0x5).str("origin"),
+		wire("Y").i32(16390).str("public").str("mood"),
+		relationMsg(1, pgoutput.IdentityDefault, "public.a", "id*"),
+		wire("M").i8(1).i64(0x9).str("prefix").data("inside of one"),
+		insertMsg(1, "1"), commitMsg(0x10))
+	wantRecorded(t, r, "begin", "0 INSERT public_a key=1 new=[1] old=[]", "commit 0/18")
+}
+
+// someTransactions changes two tables, in turn and by several statements.
+func someTransactions() []wire {
+	return []wire{
+		beginMsg(0x10),
+		relationMsg(1, pgoutput.IdentityDefault, "public.users", "id*"),
+		relationMsg(2, pgoutput.IdentityDefault, "public.orders", "id*"),
+		insertMsg(1, "1"), insertMsg(2, "1"), insertMsg(1, "2"), truncateMsg(2, 1), insertMsg(1, "3"),
+		commitMsg(0x10),
+		beginMsg(0x50), deleteMsg(2, pgoutput.OldKey, "1"), insertMsg(1, "4"), commitMsg(0x50),
+	}
+}
+
+func TestFiltersDoNotMoveTheIdsOfOthers(t *testing.T) {
+	want := map[string][]publisher.ID{}
+	all := play(t, config.Listener{}, someTransactions()...)
+	for i, id := range all.ids {
+		want[all.tables[i]] = append(want[all.tables[i]], id)
+	}
+	if len(want["public.users"]) != 5 || len(want["public.orders"]) != 3 {
+		t.Fatalf("without a filter: %v", want)
+	}
+	for table, cfg := range map[string]config.Listener{
+		"public.users":  {Exclude: config.Exclude{Tables: []string{"orders"}}},
+		"public.orders": {Filter: config.TableActions{Tables: map[string][]string{"orders": {"insert", "truncate", "delete"}}}},
+	} {
+		got := play(t, cfg, someTransactions()...)
+		if !slices.Equal(got.ids, want[table]) {
+			t.Errorf("%s alone has the ids %v, want %v", table, got.ids, want[table])
+		}
+	}
+}
+
+func TestFilteredChangesAreCounted(t *testing.T) {
+	c := newTestChanges(t, config.Listener{Exclude: config.Exclude{Tables: []string{"orders"}}}, &recorder{})
+	for _, m := range someTransactions() {
+		if err := c.handle(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if users, orders := testutil.ToFloat64(c.plans[1].filtered), testutil.ToFloat64(c.plans[2].filtered); users != 0 || orders != 3 {
+		t.Errorf("%v and %v changes counted, want 0 and 3", users, orders)
+	}
+}
+
+func TestSameBytesGiveSameEventsOnASecondRun(t *testing.T) {
+	first, second := play(t, config.Listener{}, someTransactions()...), play(t, config.Listener{}, someTransactions()...)
+	if len(first.bodies) == 0 || !reflect.DeepEqual(first, second) {
+		t.Errorf("first\n%+v\nsecond\n%+v", first, second)
+	}
+}
+
+// Begin messages come with ever higher commit positions, however the
+// transactions ran beside each other.
+func TestIdsIncreaseInStreamOrder(tt *testing.T) {
+	rapid.Check(tt, func(t *rapid.T) {
+		cfg := config.Listener{}
+		if rapid.Bool().Draw(t, "filtered") {
+			cfg.Exclude.Tables = []string{"orders"}
+		}
+		r := &recorder{}
+		c := newChanges(mustRouter(tt, cfg, Route{}), r, rapid.Uint32().Draw(t, "source"), 0, nil)
+		lsn := rapid.Uint64Range(0, 1<<40).Draw(t, "start")
+		messages := []wire{
+			relationMsg(1, pgoutput.IdentityDefault, "public.users", "id*"),
+			relationMsg(2, pgoutput.IdentityDefault, "public.orders", "id*"),
+		}
+		for range rapid.IntRange(1, 10).Draw(t, "transactions") {
+			lsn += rapid.Uint64Range(1, 1<<30).Draw(t, "distance")
+			messages = append(messages, beginMsg(lsn))
+			for _, table := range rapid.SliceOfN(rapid.IntRange(1, 2), 0, 10).Draw(t, "tables") {
+				messages = append(messages, rapid.SampledFrom([]wire{insertMsg(table, "1"), truncateMsg(1, 2, 1)}).Draw(t, "change"))
+			}
+			messages = append(messages, commitMsg(lsn))
+		}
+		for _, m := range messages {
+			if err := c.handle(m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := 1; i < len(r.ids); i++ {
+			if r.ids[i-1].Compare(r.ids[i]) >= 0 {
+				t.Fatalf("event %d has id %v after %v", i, r.ids[i], r.ids[i-1])
+			}
+		}
+	})
+}
+
+// Errors end the listener and are logged, so they must say what is wrong
+// without a word of any row.
+func TestBrokenStreamIsAnErrorWithoutRowData(t *testing.T) {
+	users := relationMsg(1, pgoutput.IdentityDefault, "public.users", "id*", "name")
+	for _, tt := range []struct {
+		name     string
+		messages []wire
+		want     string
+	}{
+		{
+			"relation that was never described",
+			[]wire{beginMsg(0x10), insertMsg(9, "SECRET")},
+			"handle INSERT: relation 9 was never described",
+		},
+		{
+			"truncate of one",
+			[]wire{users, beginMsg(0x10), truncateMsg(1, 9)},
+			"handle TRUNCATE: relation 9 was never described",
+		},
+		{
+			"change before the first transaction",
+			[]wire{users, insertMsg(1, "1", "SECRET")},
+			"handle INSERT of relation 1: change outside of a transaction",
+		},
+		{
+			"change after a commit",
+			[]wire{users, beginMsg(0x10), commitMsg(0x10), deleteMsg(1, pgoutput.OldKey, "SECRET", sqlNull)},
+			"handle DELETE of relation 1: change outside of a transaction",
+		},
+		{
+			"too few columns",
+			[]wire{users, beginMsg(0x10), insertMsg(1, "SECRET")},
+			"handle row of public.users: 1 columns where its description has 2",
+		},
+		{
+			"too many columns in the old row",
+			[]wire{users, beginMsg(0x10), updateMsg(1, pgoutput.OldKey, tupleOf("SECRET", sqlNull, sqlNull), tupleOf("1", "a"))},
+			"handle row of public.users: 3 columns where its description has 2",
+		},
+		{
+			"binary form",
+			[]wire{users, beginMsg(0x10), insertMsg(1, "SECRET", inBytes)},
+			"handle row of public.users: column name is in binary form, which was not asked for",
+		},
+		{
+			"cut message",
+			[]wire{users, beginMsg(0x10), insertMsg(1, "1", "SECRET")[:22]},
+			"decode Insert message at byte 19: message ends early",
+		},
+		{
+			"position beyond what an id can hold",
+			[]wire{users, beginMsg(1 << 60), insertMsg(1, "1", "SECRET")},
+			"make event id: LSN 1000000000000000 or ordinal 0 is beyond what an id can hold (60 and 36 bits)",
+		},
+	} {
+		c := newTestChanges(t, config.Listener{}, &recorder{})
+		var err error
+		for i, m := range tt.messages {
+			if err = c.handle(m); err != nil && i < len(tt.messages)-1 {
+				t.Fatalf("%s: message %d: %v", tt.name, i, err)
+			}
+		}
+		if err == nil || err.Error() != tt.want {
+			t.Errorf("%s: got %v, want %s", tt.name, err, tt.want)
+		}
+	}
+}
+
+func TestErrorOfTheSinkEndsTheSession(t *testing.T) {
+	r := &recorder{err: errors.New("window is gone")}
+	c := newTestChanges(t, config.Listener{}, r)
+	for _, m := range []wire{beginMsg(0x10), relationMsg(1, pgoutput.IdentityDefault, "public.a", "id*")} {
+		if err := c.handle(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, m := range map[string]wire{"insert": insertMsg(1, "1"), "truncate": truncateMsg(1, 1)} {
+		before := len(r.ids)
+		if err := c.handle(m); !errors.Is(err, r.err) || len(r.ids) != before+1 {
+			t.Errorf("%s: got %v after %d events", name, err, len(r.ids)-before)
+		}
+	}
+}
+
+func TestTableIsReadByItsLatestDescription(t *testing.T) {
+	r := play(t, config.Listener{}, beginMsg(0x10),
+		relationMsg(1, pgoutput.IdentityDefault, "public.users", "id*"), insertMsg(1, "1"),
+		relationMsg(1, pgoutput.IdentityDefault, "public.users", "id*", "name"), insertMsg(1, "2", "Ada"),
+		relationMsg(2, pgoutput.IdentityDefault, "audit.users", "id*"), insertMsg(2, "3"), insertMsg(1, "4", "Bob"),
+		commitMsg(0x10), beginMsg(0x30),
+		relationMsg(1, pgoutput.IdentityIndex, "public.people", "id", "name*"), insertMsg(1, "5", "Eve"), insertMsg(2, "6"))
+	wantRecorded(t, r,
+		"begin",
+		"0 INSERT public_users key=1 new=[1] old=[]",
+		"1 INSERT public_users key=2 new=[2 Ada] old=[]",
+		"2 INSERT audit_users key=3 new=[3] old=[]",
+		"3 INSERT public_users key=4 new=[4 Bob] old=[]",
+		"commit 0/18",
+		"begin",
+		"0 INSERT public_people key=Eve new=[5 Eve] old=[]",
+		"1 INSERT audit_users key=6 new=[6] old=[]",
+	)
+}
+
+func TestUnchangedLargeValueIsNeverNull(t *testing.T) {
+	r := play(t, config.Listener{}, beginMsg(0x10),
+		relationMsg(1, pgoutput.IdentityDefault, "public.docs", "id*", "text"),
+		updateMsg(1, pgoutput.OldNone, nil, tupleOf("1", toasted)),
+		relationMsg(2, pgoutput.IdentityIndex, "public.pages", "url*", "n"),
+		updateMsg(2, pgoutput.OldKey, tupleOf("long url", sqlNull), tupleOf(toasted, "2")))
+	wantRecorded(t, r,
+		"begin",
+		"0 UPDATE public_docs key=1 new=[1 unchanged] old=[]",
+		"1 UPDATE public_pages key=long url new=[unchanged 2] old=[long url absent]",
+	)
+	for i, want := range []string{
+		`"data":{"id":"1"},"dataOld":{},`,
+		`"data":{"url":"long url","n":"2"},"dataOld":{"url":"long url"},`,
+	} {
+		if !strings.Contains(r.bodies[i], want) {
+			t.Errorf("body %s lacks %s", r.bodies[i], want)
+		}
+	}
+	if want := `"unchangedToastedValues":["text"]`; !strings.Contains(r.bodies[0], want) {
+		t.Errorf("body %s lacks %s", r.bodies[0], want)
+	}
+}
+
+func TestExcludedColumnsNeverLeave(t *testing.T) {
+	cfg := config.Listener{Exclude: config.Exclude{Columns: []string{"users.token", "ssn"}}}
+	r := play(t, cfg, beginMsg(0x10),
+		relationMsg(1, pgoutput.IdentityFull, "public.users", "id*", "token*"),
+		insertMsg(1, "1", "SECRET"),
+		updateMsg(1, pgoutput.OldFull, tupleOf("1", "SECRET"), tupleOf("1", "SECRET2")),
+		updateMsg(1, pgoutput.OldFull, tupleOf("1", "SECRET"), tupleOf("1", toasted)),
+		updateMsg(1, pgoutput.OldFull, tupleOf("1", sqlNull), tupleOf("1", sqlNull)),
+		deleteMsg(1, pgoutput.OldFull, "1", "SECRET"),
+		relationMsg(2, pgoutput.IdentityDefault, "public.people", "ssn*", "name"),
+		insertMsg(2, "SECRET", "Ada"),
+		deleteMsg(2, pgoutput.OldKey, "SECRET", sqlNull))
+	if len(r.bodies) != 7 {
+		t.Fatalf("%d events, want 7", len(r.bodies))
+	}
+	for i, body := range r.bodies {
+		for _, leak := range []string{"SECRET", "token", "ssn"} {
+			if strings.Contains(body, leak) {
+				t.Errorf("event %d holds %s: %s", i, leak, body)
+			}
+		}
+	}
+}
+
+func TestSourceAndWriterNameWhatIdsAreOrderedWithin(t *testing.T) {
+	base := identity{system: "7", timeline: 1, database: "shop", slot: "a"}
+	for name, tt := range map[string]struct {
+		id         identity
+		sameSource bool
+	}{
+		"another server":   {identity{system: "8", timeline: 1, database: "shop", slot: "a"}, false},
+		"another timeline": {identity{system: "7", timeline: 2, database: "shop", slot: "a"}, true},
+		"another database": {identity{system: "7", timeline: 1, database: "blog", slot: "a"}, false},
+		"another slot":     {identity{system: "7", timeline: 1, database: "shop", slot: "b"}, true},
+	} {
+		if got := tt.id.source() == base.source(); got != tt.sameSource {
+			t.Errorf("%s: same source is %v", name, got)
+		}
+		if tt.id.writer() == base.writer() {
+			t.Errorf("%s: same writer", name)
+		}
+	}
+	if again := base; again.source() != base.source() || again.writer() != base.writer() {
+		t.Error("the same identity has two names")
+	}
+}
+
+// windowSink appends to a window as the stream does, and takes the batches out.
+type windowSink struct {
+	w       *window
+	batches int
+}
+
+func (*windowSink) begin()                {}
+func (s *windowSink) commit(pgoutput.LSN) {}
+
+func (s *windowSink) emit(p *plan, e *publisher.Event) error {
+	if s.w.full() {
+		b, _ := s.w.take(context.Background(), nil)
+		s.w.done(b)
+		s.batches++
+	}
+	s.w.append(publisher.Message{
+		ID: e.ID, Writer: "writer", Topic: p.topic, Table: p.qualified, Action: e.Action, CommitTime: e.CommitTime,
+	}, p, e)
+	return nil
+}
+
+// sixColumnTable is the table of sixColumnRow, in an open transaction, and an
+// insert into it.
+func sixColumnTable(t testing.TB, s sink) (*changes, wire) {
+	c := newTestChanges(t, config.Listener{}, s)
+	table := wire("R").i32(1).str("public").str("users").i8('d').i16(len(sixColumnRow))
+	var values []any
+	for i, col := range sixColumnRow {
+		key := byte(0)
+		if i == 0 {
+			key = 1
+		}
+		table = table.i8(key).str(col.name).i32(int(col.oid)).i32(-1)
+		values = append(values, col.text)
+	}
+	for _, m := range []wire{table, beginMsg(0x16B3748)} {
+		if err := c.handle(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return c, insertMsg(1, values...)
+}
+
+func TestChangesOnTheirWayAllocateNothing(t *testing.T) {
+	s := &windowSink{w: newWindow(256 << 10)}
+	c, m := sixColumnTable(t, s)
+	handle := func() {
+		if err := c.handle(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for s.batches < 2 { // both batches grow to their size
+		handle()
+	}
+	if n := testing.AllocsPerRun(2000, handle); n != 0 {
+		t.Errorf("%v allocations for each change", n)
+	}
+}
+
+// From the bytes of the log to the window: decode, select, encode.
+func BenchmarkChangesInsert(b *testing.B) {
+	s := &windowSink{w: newWindow(4 << 20)}
+	c, m := sixColumnTable(b, s)
+	b.SetBytes(int64(len(m)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := c.handle(m); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
