@@ -57,6 +57,7 @@ type changes struct {
 	last    uint32 // the table of the last change, and its plan
 	plan    *plan
 	open    bool
+	told    bool            // tooLarge has been told of the open transaction
 	next    uint64          // ordinal of the next change
 	event   publisher.Event // of the current change, used again for the next
 }
@@ -100,7 +101,7 @@ func (c *changes) handle(data []byte) error {
 }
 
 func (c *changes) begin(m *pgoutput.Begin) {
-	c.open, c.next = true, 0
+	c.open, c.told, c.next = true, false, 0
 	e := &c.event
 	e.LSN, e.XID = uint64(m.FinalLSN), m.XID
 	e.CommitTime = m.CommitTime.UnixMicro()
@@ -165,7 +166,8 @@ func (c *changes) beyondMax(e *publisher.Event) bool {
 	if c.max == 0 || e.Ordinal < c.max {
 		return false
 	}
-	if e.Ordinal == c.max {
+	if !c.told {
+		c.told = true
 		c.tooLarge(e.XID)
 	}
 	return true

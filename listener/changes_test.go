@@ -460,6 +460,45 @@ func TestExcludedColumnsNeverLeave(t *testing.T) {
 	}
 }
 
+func TestChangesPastTheLargestTransactionAreCountedAndToldOnce(t *testing.T) {
+	r, told := &recorder{}, []uint32(nil)
+	// The change that is one too many is filtered: it is no reason to be silent
+	// about the next.
+	cfg := config.Listener{Exclude: config.Exclude{Tables: []string{"orders"}}}
+	c := newChanges(mustRouter(t, cfg, Route{}), r, 7, 2, func(xid uint32) { told = append(told, xid) })
+	within := []wire{beginMsg(0x50), insertMsg(1, "6"), insertMsg(1, "7"), commitMsg(0x50)}
+	filteredOnly := []wire{beginMsg(0x90), insertMsg(1, "8"), insertMsg(1, "9"), insertMsg(2, "1"), commitMsg(0x90)}
+	for _, m := range slices.Concat([]wire{
+		relationMsg(1, pgoutput.IdentityDefault, "public.users", "id*"),
+		relationMsg(2, pgoutput.IdentityDefault, "public.orders", "id*"),
+		beginMsg(0x10), insertMsg(1, "1"), insertMsg(1, "2"), insertMsg(2, "1"), insertMsg(1, "3"), insertMsg(1, "4"), commitMsg(0x10),
+	}, within, filteredOnly) {
+		if err := c.handle(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantRecorded(t, r,
+		"begin",
+		"0 INSERT public_users key=1 new=[1] old=[]",
+		"1 INSERT public_users key=2 new=[2] old=[]",
+		"commit 0/18",
+		"begin",
+		"0 INSERT public_users key=6 new=[6] old=[]",
+		"1 INSERT public_users key=7 new=[7] old=[]",
+		"commit 0/58",
+		"begin",
+		"0 INSERT public_users key=8 new=[8] old=[]",
+		"1 INSERT public_users key=9 new=[9] old=[]",
+		"commit 0/98",
+	)
+	if !slices.Equal(told, []uint32{742}) {
+		t.Errorf("told of transactions %v, want 742 once", told)
+	}
+	if users, orders := testutil.ToFloat64(c.plans[1].filtered), testutil.ToFloat64(c.plans[2].filtered); users != 2 || orders != 2 {
+		t.Errorf("%v and %v changes counted, want 2 and 2", users, orders)
+	}
+}
+
 func TestSourceAndWriterNameWhatIdsAreOrderedWithin(t *testing.T) {
 	base := identity{system: "7", timeline: 1, database: "shop", slot: "a"}
 	for name, tt := range map[string]struct {
