@@ -82,6 +82,6 @@ func newRoot() *cobra.Command {
 	}
 	root.PersistentFlags().StringVarP(&path, "config", "c", "config.yml", "configuration file")
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(versionCommand())
+	root.AddCommand(checkCommand(&path), versionCommand())
 	return root
 }
