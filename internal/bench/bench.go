@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/walherald/walherald/internal/natsserver"
+	"github.com/walherald/walherald/internal/pgserver"
+	"github.com/walherald/walherald/internal/pgserver/child"
+)
+
+const (
+	// walheraldPackage is the program that is measured.
+	walheraldPackage = "github.com/walherald/walherald/cmd/walherald"
+	// folderPattern is where the program, configurations and logs are put.
+	folderPattern = "/tmp/walherald-bench-*"
+	// runTimeout bounds one run of one line: past it something hangs.
+	runTimeout = 15 * time.Minute
+)
+
+// bench is the servers and programs that all lines share.
+type bench struct {
+	opts     options
+	progress io.Writer
+
+	folder    *child.Folder
+	pg        *pgserver.Server
+	nats      *natsserver.Server
+	src       *source
+	streams   *streams
+	walherald string // path of the binary
+	recv      string // path of pg_recvlogical
+	shape     shape  // of the messages
+}
+
+// start starts the servers and builds walherald.
+func start(ctx context.Context, opts options, progress io.Writer) (*bench, error) {
+	b := &bench{opts: opts, progress: progress}
+	for _, step := range []func(context.Context) error{b.build, b.startPostgres, b.startNATS, b.readShape} {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(err, b.close())
+		}
+	}
+	return b, nil
+}
+
+// close stops and removes everything, the last first.
+func (b *bench) close() error {
+	var errs []error
+	if b.streams != nil {
+		b.streams.close()
+	}
+	if b.nats != nil {
+		errs = append(errs, b.nats.Close())
+	}
+	if b.src != nil {
+		b.src.close()
+	}
+	if b.pg != nil {
+		errs = append(errs, b.pg.Close())
+	}
+	if b.folder != nil {
+		errs = append(errs, b.folder.Remove())
+	}
+	return errors.Join(errs...)
+}
+
+func (b *bench) say(format string, args ...any) { fmt.Fprintf(b.progress, format+"\n", args...) }
+
+// path returns the path of a file in the folder.
+func (b *bench) path(name string) string { return filepath.Join(b.folder.Path, name) }
+
+func (b *bench) build(ctx context.Context) (err error) {
+	b.say("building walherald …")
+	if b.folder, err = child.NewFolder(folderPattern); err != nil {
+		return err
+	}
+	b.walherald = b.path("walherald")
+	out, err := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", b.walherald, walheraldPackage).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("build walherald: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func (b *bench) startPostgres(ctx context.Context) (err error) {
+	b.say("starting PostgreSQL …")
+	slots := strconv.Itoa(b.opts.runs*len(lines()) + 10)
+	b.pg, err = pgserver.Start(ctx, pgserver.Options{Settings: map[string]string{
+		"autovacuum":            "off",
+		"max_replication_slots": slots,
+		"max_wal_senders":       slots,
+		// Checkpoints come after loading, not while a line runs.
+		"max_wal_size":       "64GB",
+		"checkpoint_timeout": "1d",
+	}})
+	if err != nil {
+		return err
+	}
+	if b.recv, err = b.pg.Bin("pg_recvlogical"); err != nil {
+		return err
+	}
+	b.src, err = openSource(ctx, b.pg.DSN(database))
+	return err
+}
+
+func (b *bench) startNATS(ctx context.Context) (err error) {
+	b.say("starting NATS …")
+	if b.nats, err = natsserver.Start(ctx, natsserver.Options{}); err != nil {
+		return err
+	}
+	b.streams, err = openStreams(b.nats.URL())
+	return err
+}
+
+// measureAll runs every line that was asked for.
+func (b *bench) measureAll(ctx context.Context) (*results, error) {
+	r := &results{Date: time.Now(), Rows: b.opts.rows, Big: b.opts.big, Runs: b.opts.runs, BodyBytes: b.shape.meanBody}
+	var err error
+	if r.Machine, err = b.describeMachine(ctx); err != nil {
+		return nil, err
+	}
+	small, big := b.selected(false), b.selected(true)
+	if r.Lines, err = b.measure(ctx, small, b.opts.runs, b.opts.rows, rowsPerTransaction); err != nil {
+		return nil, err
+	}
+	if b.opts.big > 0 {
+		more, err := b.measure(ctx, big, 1, b.opts.big, b.opts.big)
+		if err != nil {
+			return nil, err
+		}
+		r.Lines = append(r.Lines, more...)
+	}
+	if b.opts.latency > 0 && b.opts.only.MatchString(latencyName) {
+		if r.Latency, err = b.measureLatency(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// measure loads rows in transactions of perTransaction and runs each line runs
+// times over them, interleaved.
+func (b *bench) measure(ctx context.Context, lines []line, runs, rows, perTransaction int) ([]figures, error) {
+	if len(lines) == 0 {
+		return nil, nil
+	}
+	for run := range runs {
+		for _, l := range lines {
+			if err := b.src.createSlot(ctx, l.slot(run)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	b.say("loading %s rows in transactions of %s …", thousands(float64(rows)), thousands(float64(perTransaction)))
+	loaded, err := b.src.load(ctx, rows, perTransaction)
+	if err != nil {
+		return nil, err
+	}
+	samples := make([][]sample, len(lines))
+	for run := range runs {
+		for i, l := range lines {
+			s, err := b.runOnce(ctx, l, l.slot(run), loaded)
+			if err != nil {
+				return nil, fmt.Errorf("%s, run %d: %w", l.name, run+1, err)
+			}
+			b.say("%-18s run %d of %d: %s events/s, %.2f CPU-s per million, %.0f MB", l.name, run+1, runs,
+				thousands(s.rate()), s.cpuPerMillion(), s.megabytes())
+			samples[i] = append(samples[i], s)
+		}
+	}
+	all := make([]figures, len(lines))
+	for i, l := range lines {
+		all[i] = summarise(l.name, l.title, samples[i])
+	}
+	return all, nil
+}
+
+// runOnce runs a line once and drops its slot.
+func (b *bench) runOnce(ctx context.Context, l line, slot string, loaded load) (sample, error) {
+	ctx, cancel := context.WithTimeout(ctx, runTimeout)
+	defer cancel()
+	s, err := l.run(ctx, b, slot, loaded)
+	if err != nil {
+		return s, err
+	}
+	return s, b.src.dropSlot(ctx, slot)
+}

@@ -1,0 +1,154 @@
+// Command bench measures walherald against private servers of its own and
+// prints a table: how many events a second it moves from PostgreSQL to
+// JetStream with confirmation, what that costs, and how far it is from what
+// the two servers can do without it.
+//
+//	go run ./internal/bench                          everything, about five minutes
+//	go run ./internal/bench -rows 50000 -big 0 -only 'discard|pg_recvlogical'
+//	go run ./internal/bench -o docs/benchmarks.md    the same as a Markdown page
+//	go run ./internal/bench -only '^jetstream$' -cpuprofile jetstream.prof
+//
+// All lines of one table come from one run on the same servers: a PostgreSQL
+// (fsync on, autovacuum off) and a JetStream server, each with its processes.
+// The rows are in the log before the first line starts, and each run of each
+// line reads them from a replication slot of its own. The runs are interleaved
+// line by line, so that a machine that gets slower or faster meanwhile does so
+// for all of them. A line's clock runs from the start of its process until its
+// last event is confirmed.
+//
+// With the usual numbers it needs about 10 GB below the temporary folders. It
+// removes what it made, also when it is interrupted.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == ceilingRole {
+		os.Exit(report(runCeilingRole(os.Args[2:])))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(report(err))
+}
+
+// report prints err, if there is one, and returns the exit code.
+func report(err error) int {
+	if err == nil || errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	fmt.Fprintln(os.Stderr, "bench:", err)
+	return 1
+}
+
+// options are the flags.
+type options struct {
+	rows, big, runs int
+	latency         time.Duration
+	out             string
+	only            *regexp.Regexp
+	profile         string
+}
+
+func parse(args []string, stderr io.Writer) (options, error) {
+	var o options
+	var only string
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.IntVar(&o.rows, "rows", 1_000_000, "rows of the throughput lines, in transactions of 1,000")
+	flags.IntVar(&o.big, "big", 5_000_000, "rows of the one large transaction; 0 leaves its lines out")
+	flags.IntVar(&o.runs, "runs", 3, "runs of each throughput line; the table shows the median")
+	flags.DurationVar(&o.latency, "latency", 20*time.Second, "how long latency is measured; 0 leaves it out")
+	flags.StringVar(&o.out, "o", "", "also write the report to this file, as Markdown")
+	flags.StringVar(&only, "only", "", "regular expression of the lines to run: "+strings.Join(lineNames(), ", "))
+	flags.StringVar(&o.profile, "cpuprofile", "",
+		"run one line (-only picks: discard, jetstream or jetstream-msgid) in this process and write its CPU profile to this file")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	if flags.NArg() > 0 {
+		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if o.rows < 1 || o.runs < 1 || o.big < 0 || o.latency < 0 {
+		return o, errors.New("-rows and -runs must be at least 1, -big and -latency at least 0")
+	}
+	var err error
+	if o.only, err = regexp.Compile(only); err != nil {
+		return o, fmt.Errorf("-only: %w", err)
+	}
+	return o, nil
+}
+
+var errInterrupted = errors.New("interrupted")
+
+// run runs the benchmark that args ask for.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	opts, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	if err := clearEnvironment(); err != nil {
+		return err
+	}
+	b, err := start(ctx, opts, stderr)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if ctx.Err() != nil {
+			err = errInterrupted // whatever failed, failed because of it
+		}
+		err = errors.Join(err, b.close())
+	}()
+	if opts.profile != "" {
+		return b.profile(ctx)
+	}
+	r, err := b.measureAll(ctx)
+	if err != nil {
+		return err
+	}
+	r.Command = commandLine(args)
+	if err := r.writePlain(stdout); err != nil {
+		return err
+	}
+	return r.writeFile(opts.out)
+}
+
+// commandLine shows how the benchmark was called, fit for a shell.
+func commandLine(args []string) string {
+	line := "go run ./internal/bench"
+	for _, arg := range args {
+		if strings.ContainsAny(arg, " |&;<>()$`\\\"'*?[]#~=%!{}^") || arg == "" {
+			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+		}
+		line += " " + arg
+	}
+	return line
+}
+
+// clearEnvironment removes what would steer walherald (WAL_…) or PostgreSQL's
+// programs (PG…) past the settings that are measured.
+func clearEnvironment() error {
+	for _, kv := range os.Environ() {
+		name, _, _ := strings.Cut(kv, "=")
+		if !strings.HasPrefix(name, "WAL_") && !strings.HasPrefix(name, "PG") {
+			continue
+		}
+		if err := os.Unsetenv(name); err != nil {
+			return fmt.Errorf("clear environment: %w", err)
+		}
+	}
+	return nil
+}

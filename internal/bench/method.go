@@ -1,0 +1,39 @@
+package main
+
+// method is the part of the page that says how it is measured.
+const method = `## How it is measured
+
+- All lines come from one run on one machine: a private PostgreSQL and a
+  private JetStream server, each with processes of its own, beside the program
+  that is measured. Nothing is tuned in walherald's configuration.
+- PostgreSQL runs with fsync on, autovacuum off and no checkpoint while a line
+  runs. JetStream keeps its streams in files and syncs them as it does by
+  default, every two minutes, which is not before a message is confirmed.
+- The table has six columns: bigint (the primary key), text, text, boolean,
+  numeric, timestamptz. All rows are in the log before the first line starts.
+  Every run of every line reads them from a slot of its own, made before they
+  were written. A marker row behind them ends the reading.
+- The usual transactions have 1,000 rows, which the server decodes in memory.
+  The large transaction does not fit: the server spills it to disk first and
+  reads it back, and the time for that is in its lines.
+- A clock runs from the start of a process until the last row is confirmed:
+  for walherald until the slot's confirmed_flush_lsn, read every 5 ms, has
+  reached the end of the rows; for pg_recvlogical and the publisher alone
+  until the process has ended.
+- The runs are interleaved line by line. The table shows the median and, beside
+  it, the smallest and the largest. Ratios are those of the medians.
+- CPU time is user and system time of the finished process alone, as the kernel
+  counted it; the servers' is not in it. Peak memory is the resident set's high
+  water mark (VmHWM), in units of 1,000,000 bytes.
+- The publisher alone is walherald's own JetStream publisher, fed from memory
+  with as many messages of the same size and headers, 8,192 at a time.
+- With message ids the stream is made beforehand without allow_batched, so that
+  walherald publishes each message with its Nats-Msg-Id.
+- After each run with JetStream its stream must hold exactly the messages that
+  were to be written, or the benchmark fails; then the stream is deleted.
+- Latency is measured with walherald in the benchmark's process, while 16
+  connections commit 1,000 transactions of one row each second. It runs from
+  the commit time in the message, which the server takes before it waits for
+  the disk, to the moment the batch is confirmed, by the same machine's clock.
+  A turn that a connection is too late for by a whole rotation is missed.
+`

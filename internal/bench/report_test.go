@@ -1,0 +1,128 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// fixed are results that some targets are met with and some are not.
+func fixed() *results {
+	one := func(v float64) spread { return spread{v, v, v} }
+	return &results{
+		Date:    time.Date(2025, 3, 1, 12, 30, 0, 0, time.UTC),
+		Command: "go run ./internal/bench -only 'a|b'",
+		Machine: machine{
+			CPU: "Some CPU", Kernel: "6.1.0", Cores: 2, MemoryGB: 8.25, Load: "0.10, 0.20, 0.30",
+			Go: "go1.26.0", PostgreSQL: "15.1", Server: "2.15.2",
+		},
+		Rows: 1_000_000, Big: 5_000_000, Runs: 3, BodyBytes: 316.4,
+		Lines: []figures{
+			{recvName, "pg_recvlogical to /dev/null", spread{300_000, 290_000, 310_000}, spread{1.2, 1.1, 1.3}, one(9)},
+			{discardName, "walherald, discard", spread{285_000, 280_000, 299_999}, spread{2.6, 2.5, 2.7}, one(30)},
+			{jetStreamName, "walherald to JetStream, fast ingest", spread{240_000, 239_000, 241_000}, spread{1.5, 1.4, 1.6}, spread{60, 50, 100.04}},
+			{msgIDName, "walherald to JetStream, message ids", spread{99_999, 90_000, 110_000}, spread{3, 3, 4}, one(61)},
+			{ceilingName, "publisher alone, fast ingest", spread{250_000, 240_000, 260_000}, spread{1, 1, 1}, one(25)},
+			{bigDiscardName, "one large transaction, discard", one(200_000), one(2), one(31)},
+		},
+		Latency: &latency{
+			Planned: 20_000, Missed: 3, Confirmed: 19_997, Rate: 999.85,
+			P50: 1234 * time.Microsecond, P99: 10 * time.Millisecond, Max: 15 * time.Millisecond,
+		},
+	}
+}
+
+func TestReportOfFixedFigures(t *testing.T) {
+	var plain bytes.Buffer
+	if err := fixed().writePlain(&plain); err != nil {
+		t.Fatal(err)
+	}
+	compare(t, "report.txt", plain.String())
+	compare(t, "report.md", fixed().markdown())
+}
+
+// compare compares got with a golden file.
+func compare(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs (go test ./internal/bench -update rewrites it):\n%s", path, got)
+	}
+}
+
+func TestTargetsAreJudgedByTheFigures(t *testing.T) {
+	r := fixed()
+	met := func(what string) bool {
+		t.Helper()
+		all := r.verdicts()
+		i := slices.IndexFunc(all, func(v verdict) bool { return strings.HasPrefix(v.What, what) })
+		if i < 0 {
+			t.Fatalf("no verdict on %q", what)
+		}
+		return all[i].Met
+	}
+	for _, c := range []struct {
+		what   string
+		change func(bool)
+	}{
+		{"discard / pg_recvlogical", func(good bool) { r.line(discardName).Rate.Median = pick(good, 270_000, 269_999) }},
+		{"JetStream, fast ingest / pg_recvlogical", func(good bool) { r.line(jetStreamName).Rate.Median = pick(good, 240_000, 239_999) }},
+		{"JetStream, message ids", func(good bool) { r.line(msgIDName).Rate.Median = pick(good, 100_000, 99_999) }},
+		{"discard, CPU", func(good bool) { r.line(discardName).CPU.Median = pick(good, 2.5, 2.51) }},
+		{"JetStream, fast ingest, CPU", func(good bool) { r.line(jetStreamName).CPU.Median = pick(good, 1.5, 1.51) }},
+		{"walherald's largest peak", func(good bool) { r.line(jetStreamName).Memory.Max = pick(good, 100, 100.01) }},
+		{"commit to confirmation, p50", func(good bool) { r.Latency.P50 = time.Duration(pick(good, 1_999_999, 2_000_000)) }},
+		{"commit to confirmation, p99", func(good bool) { r.Latency.P99 = time.Duration(pick(good, 9_999_999, 10_000_000)) }},
+	} {
+		for _, good := range []bool{true, false} {
+			c.change(good)
+			if met(c.what) != good {
+				t.Errorf("%s: target met is %t, want %t", c.what, !good, good)
+			}
+		}
+	}
+}
+
+func pick(first bool, a, b float64) float64 {
+	if first {
+		return a
+	}
+	return b
+}
+
+func TestWhatWasNotMeasuredIsNotJudged(t *testing.T) {
+	r := &results{Lines: []figures{{Name: ceilingName}}}
+	if got := r.verdicts(); len(got) > 0 {
+		t.Errorf("verdicts without their lines: %+v", got)
+	}
+	r.Lines = []figures{{Name: jetStreamName, Memory: spread{1, 1, 1}}}
+	for _, v := range r.verdicts() {
+		if strings.Contains(v.What, recvName) {
+			t.Errorf("ratio without pg_recvlogical: %+v", v)
+		}
+	}
+}
+
+func TestThousandsAreSeparated(t *testing.T) {
+	for v, want := range map[float64]string{0: "0", 999: "999", 1000: "1,000", 99_999.5: "100,000", 1_234_567: "1,234,567"} {
+		if got := thousands(v); got != want {
+			t.Errorf("thousands(%v) is %q, want %q", v, got, want)
+		}
+	}
+}
