@@ -191,7 +191,7 @@ func TestCheckTriesWhatTheEmbeddedServerNeeds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close()
+	defer func() { _ = taken.Close() }()
 	file := filepath.Join(store, "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -209,7 +209,7 @@ func TestCheckNamesPortsOfItsOwnThatAreTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close()
+	defer func() { _ = taken.Close() }()
 	port := taken.Addr().(*net.TCPAddr).Port
 	_, printed := runCheck(t, fmt.Sprintf("listener: {slotName: wh, serverPort: %d}\ndatabase: {host: /nonexistent, name: none, user: none}\n"+
 		"publisher: {type: stdout}\nmonitoring: {promAddr: ':%d'}\n", port, port))
@@ -274,7 +274,7 @@ func TestColoursAreForTerminals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	if colourful(f) || colourful(&bytes.Buffer{}) {
 		t.Error("a file or a buffer gets colours")
 	}

@@ -42,7 +42,7 @@ func Check(ctx context.Context, cfg Config, subjects ...string) []config.Finding
 	}
 	defer s.close()
 	p.nc = s.nc
-	p.ok("publisher.address", "connected to NATS %s at %s", p.nc.ConnectedServerVersion(), p.nc.ConnectedUrlRedacted())
+	p.ok("publisher.address", "connected to NATS %s at %s", p.nc.ConnectedServerVersion(), p.nc.ConnectedAddr())
 	p.stream(ctx)
 	return p.findings
 }
@@ -80,7 +80,7 @@ func (p *preflight) unreachable(err error) {
 		return
 	}
 	path, remedy := connectRemedy(err)
-	p.fail(path, remedy, "cannot %v", err)
+	p.fail(path, remedy, "cannot connect to NATS at %v: %v", config.Addresses(p.cfg.URLs), errors.Unwrap(err))
 }
 
 func connectRemedy(err error) (path, remedy string) {

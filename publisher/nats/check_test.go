@@ -220,8 +220,14 @@ func TestCheckNeverShowsThePassword(t *testing.T) {
 	if found := checkURL(t, "nats://u:right@"+address); worst(found) != config.FindingOK || strings.Contains(fmt.Sprintf("%+v", found), "right") {
 		t.Errorf("found %+v", found)
 	}
+	token := natsserver.InProcess(t, func(o *server.Options) { o.Authorization = "geheim" })
+	if found := checkURL(t, "nats://geheim@"+token.Addr().String()); worst(found) != config.FindingOK || strings.Contains(fmt.Sprintf("%+v", found), "geheim") {
+		t.Errorf("found %+v", found)
+	}
 	for url, words := range map[string][]string{
 		"nats://u:geheim@" + address:    {address, "Authorization Violation", "correct the user and password"},
+		"u:x@geheim@" + address:         {address, "Authorization Violation"},
+		"nats://geheim@" + address:      {address, "Authorization Violation"},
 		"nats://u:geheim%zz@" + address: {"no URL"},
 		"nats://u:geheim/x@" + address:  {"no URL"},
 	} {
