@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -255,14 +256,28 @@ func (s *stream) awaitRoom(w *window) error {
 	return nil
 }
 
-// farewell tells the last position, ends the copy and closes the connection.
+// farewellTimeout bounds how long the server has to take the last position.
+const farewellTimeout = time.Second
+
+// farewell tells the last position, ends the copy and closes the connection
+// once the server has closed its side. What it still sends is thrown away: a
+// connection that is closed with bytes unread is reset, and a server that meets
+// the reset first never reads the position.
 func (s *stream) farewell() {
-	if s.sendStatus(false) == nil {
-		s.fe.Send(&pgproto3.CopyDone{})
-		s.fe.Send(&pgproto3.Terminate{})
-		_ = s.fe.Flush() // closed in the next line whatever comes of it
+	defer s.nc.Close()
+	if s.sendStatus(false) != nil {
+		return
 	}
-	s.nc.Close()
+	s.fe.Send(&pgproto3.CopyDone{})
+	s.fe.Send(&pgproto3.Terminate{})
+	if s.fe.Flush() != nil {
+		return
+	}
+	end := time.Now().Add(farewellTimeout)
+	for err := os.ErrDeadlineExceeded; errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(end); {
+		_ = s.nc.SetReadDeadline(end) // fails only on a closed socket
+		_, err = io.Copy(io.Discard, s.nc)
+	}
 }
 
 // idleUntil keeps the server informed, without reading what it sends, until
