@@ -63,15 +63,18 @@ func (o *output) one(ctx context.Context, b *batch) error {
 }
 
 func (o *output) observe(b *batch, start, now time.Time) {
-	o.met.Delivered(len(b.msgs), b.size, now.Sub(start))
+	first, count, bytes := &b.msgs[0], 0, 0
 	// The first is the one that waited longest.
-	o.met.CommitToConfirm(time.Duration(now.UnixMicro()-b.msgs[0].CommitTime) * time.Microsecond)
-	runStart := 0
-	for i := 1; i <= len(b.msgs); i++ {
-		first := &b.msgs[runStart]
-		if i == len(b.msgs) || b.msgs[i].Topic != first.Topic || b.msgs[i].Table != first.Table {
-			o.published(first.Topic, first.Table, i-runStart)
-			runStart = i
+	o.met.CommitToConfirm(time.Duration(now.UnixMicro()-first.CommitTime) * time.Microsecond)
+	for i := range b.msgs {
+		m := &b.msgs[i]
+		if m.Topic != first.Topic || m.Table != first.Table {
+			o.published(first.Topic, first.Table, count)
+			first, count = m, 0
 		}
+		count++
+		bytes += len(m.Body)
 	}
+	o.published(first.Topic, first.Table, count)
+	o.met.Delivered(len(b.msgs), bytes, now.Sub(start))
 }
