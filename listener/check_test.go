@@ -33,12 +33,24 @@ type checked struct {
 	db    config.Database
 }
 
+// newChecked starts a server that the test has to itself.
 func newChecked(t *testing.T, opts pgserver.Options) *checked {
 	t.Helper()
-	s := pgserver.ForTest(t, opts)
+	return checkedIn(t, pgserver.ForTest(t, opts), "postgres", opts.Password)
+}
+
+// newCheckedDatabase makes a database on the server that is shared.
+func newCheckedDatabase(t *testing.T) *checked {
+	t.Helper()
+	s := pgserver.Shared(t)
+	return checkedIn(t, s, s.TestDatabase(t), "")
+}
+
+func checkedIn(t *testing.T, s *pgserver.Server, database, password string) *checked {
+	t.Helper()
 	c := &checked{
 		Server: s, cfg: config.Listener{SlotName: "wh"},
-		db: config.Database{Host: s.Host(), Port: s.Port(), Name: "postgres", User: s.User(), Password: config.Secret(opts.Password)},
+		db: config.Database{Host: s.Host(), Port: s.Port(), Name: database, User: s.User(), Password: config.Secret(password)},
 	}
 	c.connect(t)
 	return c
@@ -46,7 +58,7 @@ func newChecked(t *testing.T, opts pgserver.Options) *checked {
 
 func (c *checked) connect(t *testing.T) {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), c.DSN("postgres"))
+	conn, err := pgx.Connect(t.Context(), c.DSN(c.db.Name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +245,7 @@ func TestCheckNamesWhatARoleMayNot(t *testing.T) {
 }
 
 func TestCheckWarnsOfTablesWithoutAReplicaIdentity(t *testing.T) {
-	c := newChecked(t, pgserver.Options{})
+	c := newCheckedDatabase(t)
 	c.exec(t, "CREATE TABLE keyed (id int PRIMARY KEY)", "CREATE TABLE full_rows (id int)", "ALTER TABLE full_rows REPLICA IDENTITY FULL",
 		`CREATE TABLE "Bare" (id int)`)
 	found := c.check(t)
@@ -251,7 +263,7 @@ func TestCheckWarnsOfTablesWithoutAReplicaIdentity(t *testing.T) {
 }
 
 func TestCheckRefusesSlotOlderThanPublication(t *testing.T) {
-	c := newChecked(t, pgserver.Options{})
+	c := newCheckedDatabase(t)
 	c.exec(t, "SELECT pg_create_logical_replication_slot('wh', 'pgoutput')")
 	found := c.check(t)
 	expectOnly(t, found, 1, 0)
@@ -305,7 +317,7 @@ func TestCheckRefusesSlotWhoseLogIsGone(t *testing.T) {
 }
 
 func TestCheckWarnsOfSlotReadElsewhere(t *testing.T) {
-	c := newChecked(t, pgserver.Options{})
+	c := newCheckedDatabase(t)
 	reader, err := connect(t.Context(), c.db, c.cfg.SlotName)
 	if err != nil {
 		t.Fatal(err)
@@ -362,7 +374,7 @@ func TestCheckNamesServerThatIsAStandby(t *testing.T) {
 }
 
 func TestCheckNamesVersionTooOldForDropForeignOrigin(t *testing.T) {
-	c := newChecked(t, pgserver.Options{})
+	c := newCheckedDatabase(t)
 	c.cfg.DropForeignOrigin = true
 	found := c.check(t)
 	if c.Version() >= 16 {
@@ -374,12 +386,13 @@ func TestCheckNamesVersionTooOldForDropForeignOrigin(t *testing.T) {
 }
 
 func TestCheckNamesWhyItCannotConnect(t *testing.T) {
-	c := newChecked(t, pgserver.Options{})
+	c := newCheckedDatabase(t)
 	free, err := child.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.exec(t, "CREATE ROLE stranger NOLOGIN")
+	c.exec(t, "CREATE ROLE check_nologin NOLOGIN")
+	t.Cleanup(func() { _, _ = c.admin.Exec(context.Background(), "DROP ROLE check_nologin") })
 	for name, test := range map[string]struct {
 		change func(*config.Database)
 		path   string
@@ -392,7 +405,7 @@ func TestCheckNamesWhyItCannotConnect(t *testing.T) {
 		"no such host":      {func(db *config.Database) { db.Host = "nowhere.invalid" }, "database.host", []string{"nowhere.invalid", "correct the name"}},
 		"no such database":  {func(db *config.Database) { db.Name = "nothing" }, "database.name", []string{"3D000", "create the database"}},
 		"no such role":      {func(db *config.Database) { db.User = "nobody" }, "database.user", []string{"28000", "LOGIN"}},
-		"role cannot login": {func(db *config.Database) { db.User = "stranger" }, "database.user", []string{"28000", "LOGIN"}},
+		"role cannot login": {func(db *config.Database) { db.User = "check_nologin" }, "database.user", []string{"28000", "LOGIN"}},
 		"server without TLS": {
 			func(db *config.Database) { db.SSLMode = config.SSLModeRequire }, "database.sslMode",
 			[]string{"server refused TLS", "turn ssl on"},
