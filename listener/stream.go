@@ -237,23 +237,36 @@ func (s *stream) emit(p *plan, e *publisher.Event) error {
 	return nil
 }
 
+// deafInterval is how often the server hears of us at the least while we do not
+// listen. It holds the time since our last word against its wal_sender_timeout,
+// and the requests it sends meanwhile wait behind what we have no room for.
+const deafInterval = 300 * time.Millisecond
+
 func (s *stream) awaitRoom(w *window) error {
 	w.wake()
-	tick := time.NewTicker(min(s.l.cfg.HeartbeatInterval, time.Second))
+	tick := s.deafTicker()
 	defer tick.Stop()
 	for w.full() {
+		s.heard = true // we do not listen, so silence means nothing
+		// An output that is slow rather than down lets no tick pass, batch by
+		// batch: it is the time since the last status that counts.
+		if time.Since(s.lastStatus) >= deafInterval {
+			if err := s.sendStatus(false); err != nil {
+				return err
+			}
+		}
 		select {
 		case <-w.room:
 		case <-tick.C:
-			s.heard = true // we do not listen, so silence means nothing
-			if err := s.maintain(); err != nil {
-				return err
-			}
 		case <-s.ctx.Done():
 			return s.ctx.Err()
 		}
 	}
 	return nil
+}
+
+func (s *stream) deafTicker() *time.Ticker {
+	return time.NewTicker(min(s.l.cfg.HeartbeatInterval, deafInterval))
 }
 
 // farewellTimeout bounds how long the server has to take the last position.
@@ -283,7 +296,7 @@ func (s *stream) farewell() {
 // idleUntil keeps the server informed, without reading what it sends, until
 // done is closed.
 func (s *stream) idleUntil(done <-chan struct{}) {
-	tick := time.NewTicker(min(s.l.cfg.HeartbeatInterval, time.Second))
+	tick := s.deafTicker()
 	defer tick.Stop()
 	for {
 		select {
