@@ -93,6 +93,19 @@ func (c *checked) restart(t *testing.T) {
 	c.connect(t)
 }
 
+// awaitDisconnected waits until the server has seen the last of our connections
+// go, which it does a moment after they are closed.
+func (c *checked) awaitDisconnected(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for c.value(t, "SELECT count(*)::text FROM pg_stat_activity WHERE application_name = 'walherald'") != "0" {
+		if err := sleep(ctx, 10*time.Millisecond); err != nil {
+			t.Fatalf("the connection is still there: %v", err)
+		}
+	}
+}
+
 func (c *checked) check(t *testing.T) []config.Finding {
 	t.Helper()
 	return Check(t.Context(), c.cfg, c.db)
@@ -167,13 +180,7 @@ func TestCheckLeavesNothingBehind(t *testing.T) {
 	if after := c.value(t, state); after != before {
 		t.Errorf("publications, slots, relations and next transaction were %s and are %s", before, after)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	for c.value(t, "SELECT count(*)::text FROM pg_stat_activity WHERE application_name = 'walherald'") != "0" {
-		if err := sleep(ctx, 10*time.Millisecond); err != nil {
-			t.Fatalf("the connection is still there: %v", err)
-		}
-	}
+	c.awaitDisconnected(t)
 }
 
 func TestCheckNamesWrongWALLevel(t *testing.T) {
@@ -342,10 +349,12 @@ func TestCheckNamesWhatTheServerHasNoneLeftOf(t *testing.T) {
 	c := newChecked(t, pgserver.Options{Settings: map[string]string{"max_replication_slots": "2", "max_wal_senders": "1"}})
 	c.exec(t, "SELECT pg_create_physical_replication_slot('forgotten')")
 	expectFinding(t, c.check(t), config.FindingOK, "listener.slotName", "1 of 2")
+	c.awaitDisconnected(t) // there is one walsender
 	c.exec(t, "SELECT pg_create_physical_replication_slot('abandoned')")
 	found := c.check(t)
 	expectOnly(t, found, 1, 0)
 	expectFinding(t, found, config.FindingError, "listener.slotName", "all 2 slots", "abandoned, forgotten", "raise max_replication_slots")
+	c.awaitDisconnected(t)
 
 	other, err := connect(t.Context(), c.db, "wh")
 	if err != nil {
