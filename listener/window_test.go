@@ -9,7 +9,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
 	"github.com/walherald/walherald/listener/pgoutput"
@@ -308,7 +307,6 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 // A filler and a taker run at once; whatever the sizes, everything arrives once,
 // in order and as it was, and the bound holds all the time.
 func TestFillerAndTakerAgreeWhateverTheSizes(t *testing.T) {
-	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	rapid.Check(t, func(t *rapid.T) {
 		sizes := rapid.SliceOfN(rapid.IntRange(0, 3000), 1, 400).Draw(t, "sizes")
 		commitEvery := rapid.IntRange(1, 50).Draw(t, "changes in a transaction")
