@@ -42,7 +42,7 @@ func build(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("wait for another build of natsd: %w", err)
 	}
 	path := filepath.Join(folder, "natsd")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", path, command).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", path, command).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build natsd: %w\n%s", err, out)
 	}
 	built.path = path

@@ -37,7 +37,7 @@ func (p *Process) killHolders() error {
 func (p *Process) killHolder(pid int) error {
 	handle, err := os.FindProcess(pid)
 	if err != nil {
-		return nil //nolint:nilerr // it has exited since
+		return nil // it has exited since
 	}
 	defer func() { _ = handle.Release() }()
 	if !p.holdsPipe(pid) {

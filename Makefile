@@ -1,0 +1,44 @@
+# The two commands to begin with; each installs what it lacks:
+#
+#   make demo   watch walherald at work (DURATION=15s ends it by itself)
+#   make test   run all tests, against real servers, with the race detector
+#
+# Others: build, bench, lint, fuzz (FUZZTIME=30s for each), deps, clean.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+
+.PHONY: build demo test bench lint fuzz deps clean
+
+# A static binary; the version stands in for the stamp of the version control,
+# which fails in a checkout that belongs to another user.
+build:
+	@scripts/deps.sh go
+	CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/walherald ./cmd/walherald
+
+# DURATION and RATE reach it through the environment.
+demo:
+	@scripts/deps.sh go postgresql
+	go run ./cmd/demo
+
+test: deps
+	go test -race -timeout 15m ./...
+
+# ARGS are passed on.
+bench:
+	@scripts/deps.sh go postgresql
+	go run ./internal/bench $(ARGS)
+
+lint:
+	@scripts/deps.sh go
+	@scripts/lint.sh
+
+fuzz:
+	@scripts/deps.sh go
+	@FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
+
+# What the tests need, and so everything else.
+deps:
+	@scripts/deps.sh go gcc postgresql
+
+clean:
+	rm -rf bin

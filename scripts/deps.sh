@@ -1,0 +1,125 @@
+#!/usr/bin/env bash
+# Checks that what it is asked for is on this machine and installs what is missing.
+#
+#   scripts/deps.sh go gcc postgresql
+#
+# What is there is left alone. What is missing comes from the system's packages
+# (apt-get), as root or through sudo. What cannot be had ends the script with one
+# line that says what it is and how to get it.
+#
+# PostgreSQL is wanted for its programs only: tests, demo and benchmarks start
+# private servers. The package is kept from creating a cluster of its own, and one
+# that exists is neither started nor used.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+fail() {
+	echo "walherald: $*" >&2
+	exit 1
+}
+
+# as_root COMMAND... runs a command as root.
+as_root() {
+	if [ "$(id -u)" -eq 0 ]; then
+		"$@"
+	else
+		sudo "$@"
+	fi
+}
+
+# need_root WHAT PACKAGE... ends the script where packages cannot be installed.
+need_root() {
+	local what=$1
+	shift
+	command -v apt-get >/dev/null ||
+		fail "$what is missing and this system has no apt-get: install it with the system's own package manager"
+	[ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null ||
+		fail "$what is missing and there is no sudo to install it: run as root: apt-get install $*"
+}
+
+updated=
+
+# install WHAT PACKAGE... installs packages; their lists are fetched once.
+install() {
+	local what=$1 log
+	shift
+	need_root "$what" "$@"
+	echo "walherald: installing $what ($*)"
+	log=$(mktemp)
+	{
+		[ -n "$updated" ] || as_root apt-get -o DPkg::Lock::Timeout=120 -qq update
+		updated=yes
+		as_root env DEBIAN_FRONTEND=noninteractive \
+			apt-get -o DPkg::Lock::Timeout=120 -qq -y --no-install-recommends install "$@"
+	} >"$log" 2>&1 ||
+		fail "$what cannot be installed ($(grep -m1 '^E:' "$log" || tail -n1 "$log")): run as root: apt-get install $*"
+	rm -f "$log"
+}
+
+need_make() {
+	command -v make >/dev/null || install make make
+}
+
+# need_go only checks: what a distribution has is too old as a rule.
+need_go() {
+	local want have
+	want=$(awk '$1 == "go" { print $2 }' go.mod)
+	command -v go >/dev/null ||
+		fail "Go is missing: install $want or newer as https://go.dev/doc/install says"
+	have=$(go env GOVERSION 2>/dev/null) || have=$(go version | awk '{ print $3 }')
+	[ "$(printf '%s\n' "$want" "${have#go}" | sort -V | head -n1)" = "$want" ] ||
+		fail "Go $want or newer is needed and this is ${have#go}: install it as https://go.dev/doc/install says"
+}
+
+# need_gcc checks for a C compiler that finds its headers: the race detector needs it.
+need_gcc() {
+	compiles_c || install "a C compiler" gcc libc6-dev
+	compiles_c || fail "the C compiler does not work: run as root: apt-get install --reinstall gcc libc6-dev"
+}
+
+compiles_c() {
+	echo '#include <stdlib.h>
+int main(void) { return 0; }' | "${CC:-gcc}" -x c -o /dev/null - 2>/dev/null
+}
+
+need_postgresql() {
+	has_postgresql && return
+	without_cluster install PostgreSQL postgresql
+	has_postgresql || fail "PostgreSQL is installed but its server is not found: set WALHERALD_PG_BIN to the folder of postgres and initdb"
+}
+
+# has_postgresql looks where internal/pgserver looks.
+has_postgresql() {
+	local postgres
+	if [ -n "${WALHERALD_PG_BIN:-}" ]; then
+		[ -x "$WALHERALD_PG_BIN/postgres" ] || fail "WALHERALD_PG_BIN is $WALHERALD_PG_BIN, where there is no postgres: set it to the folder of postgres and initdb, or unset it"
+		return 0
+	fi
+	for postgres in /usr/lib/postgresql/*/bin/postgres $(command -v postgres || true); do
+		if [ -x "$postgres" ] && [ "$("$postgres" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')" -ge 12 ]; then
+			return 0
+		fi
+	done
+	return 1
+}
+
+cluster_conf=/etc/postgresql-common/createcluster.d/walherald.conf
+
+# without_cluster COMMAND... keeps Debian's package from creating and starting a
+# cluster while the command runs.
+without_cluster() {
+	need_root PostgreSQL postgresql
+	trap 'as_root rm -f "$cluster_conf"' EXIT
+	as_root mkdir -p "$(dirname "$cluster_conf")"
+	echo "create_main_cluster = false" | as_root tee "$cluster_conf" >/dev/null
+	"$@"
+	as_root rm -f "$cluster_conf"
+	trap - EXIT
+}
+
+for dependency in "$@"; do
+	case $dependency in
+	make | go | gcc | postgresql) "need_$dependency" ;;
+	*) fail "deps.sh knows make, go, gcc and postgresql, not $dependency" ;;
+	esac
+done
