@@ -130,6 +130,12 @@ func (w *window) take(ctx context.Context, tick <-chan time.Time) (b *batch, mor
 			return b, true
 		}
 		select {
+		case <-w.closed:
+			b := w.swap()
+			return b, b != nil
+		default:
+		}
+		select {
 		case <-w.ready:
 		case <-tick:
 			return nil, true
@@ -156,10 +162,10 @@ func (w *window) swap() *batch {
 
 // done gives back the batch in flight.
 func (w *window) done(b *batch) {
-	b.reset(w.half + w.half/2)
 	w.mu.Lock()
+	defer w.mu.Unlock()
+	b.reset(w.half + w.half/2)
 	w.inFlight, w.spare = nil, b
-	w.mu.Unlock()
 }
 
 // bytes returns how much the window holds.
