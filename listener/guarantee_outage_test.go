@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/walherald/walherald/internal/faultproxy"
 	"github.com/walherald/walherald/internal/pgserver"
 	"github.com/walherald/walherald/publisher"
 )
@@ -71,12 +70,7 @@ func TestSinkThatIsSlowDoesNotCostTheConnection(t *testing.T) {
 
 func TestSilentConnectionIsReplacedAndNothingLost(t *testing.T) {
 	s := pgShared(t)
-	proxy, err := faultproxy.Listen(fmt.Sprintf("%s:%d", s.db.Host, s.db.Port))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = proxy.Close() })
-	s.through(proxy.Addr())
+	proxy := s.proxied()
 	s.cfg.HeartbeatInterval = 200 * time.Millisecond
 	s.exec("CREATE TABLE t (id int PRIMARY KEY, filler text)")
 	sink := newGuaranteeSink()

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/walherald/walherald/config"
+	"github.com/walherald/walherald/internal/faultproxy"
 	"github.com/walherald/walherald/internal/pgserver"
 	"github.com/walherald/walherald/listener/pgoutput"
 	"github.com/walherald/walherald/metrics"
@@ -20,7 +21,7 @@ import (
 )
 
 // pgTestTimeout bounds a whole test; none is expected to come near it.
-const pgTestTimeout = 90 * time.Second
+const pgTestTimeout = 60 * time.Second
 
 // pgSource is a database to read from, with the configuration to do it.
 type pgSource struct {
@@ -190,6 +191,7 @@ func (s *pgSource) start(d publisher.Deliverer) *guaranteeRun {
 	go func() {
 		defer close(r.ended)
 		r.err = l.Run(ctx)
+		s.t.Logf("Run returned: %v", r.err)
 	}()
 	s.t.Cleanup(func() {
 		cancel()
@@ -249,10 +251,15 @@ func (r *guaranteeRun) awaitReady() {
 	})
 }
 
-// through makes the source's listeners connect by way of an address.
-func (s *pgSource) through(addr string) {
+// proxied makes the source's listeners connect through a proxy.
+func (s *pgSource) proxied() *faultproxy.Proxy {
 	s.t.Helper()
-	host, port, err := net.SplitHostPort(addr)
+	proxy, err := faultproxy.Listen(net.JoinHostPort(s.db.Host, strconv.Itoa(s.db.Port)))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = proxy.Close() })
+	host, port, err := net.SplitHostPort(proxy.Addr())
 	if err == nil {
 		s.db.Host = host
 		s.db.Port, err = strconv.Atoi(port)
@@ -260,4 +267,5 @@ func (s *pgSource) through(addr string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	return proxy
 }

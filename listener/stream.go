@@ -39,6 +39,7 @@ type stream struct {
 
 	changes *changes
 	ctx     context.Context // ends the session; set by run
+	ended   error           // what ended the session while a change waited for room
 
 	woken      atomic.Bool // there may be a position to report
 	lastStatus time.Time
@@ -127,13 +128,14 @@ func (s *stream) takeData(data []byte) error {
 	if err != nil {
 		return &fatalError{err}
 	}
-	if err := s.changes.handle(x.Data); err != nil {
-		if s.ctx.Err() != nil {
-			return s.ctx.Err()
-		}
-		return fatalf("at %v: %w", x.Start, err)
+	err = s.changes.handle(x.Data)
+	switch {
+	case err == nil:
+		return nil
+	case s.ended != nil:
+		return s.ended // the message is as good as any, and comes again
 	}
-	return nil
+	return fatalf("at %v: %w", x.Start, err)
 }
 
 func (s *stream) takeKeepalive(data []byte) error {
@@ -226,8 +228,8 @@ func (s *stream) emit(p *plan, e *publisher.Event) error {
 	}
 	w := s.l.output.window
 	if w.full() {
-		if err := s.awaitRoom(w); err != nil {
-			return err
+		if s.ended = s.awaitRoom(w); s.ended != nil {
+			return s.ended
 		}
 	}
 	w.append(publisher.Message{
