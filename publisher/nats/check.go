@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -73,8 +72,7 @@ func (p *preflight) fail(path, remedy, format string, args ...any) {
 
 // unreachable says why there is no connection and what to do.
 func (p *preflight) unreachable(err error) {
-	var parse *url.Error
-	if errors.As(err, &parse) { // whose text is the address, with its password
+	if errors.Is(err, errNoURL) {
 		p.fail("publisher.address", "write addresses as nats://user:password@host:4222, with % and the like in user and password escaped as in any URL",
 			"an address is no URL")
 		return

@@ -145,7 +145,7 @@ func (p *Publisher) open(ctx context.Context) (*session, error) {
 	if p.hooks.Mode != nil {
 		p.hooks.Mode(s.mode)
 	}
-	p.log.Info("JetStream session opened", "server", s.nc.ConnectedUrlRedacted(), "stream", s.stream.name,
+	p.log.Info("JetStream session opened", "server", s.nc.ConnectedAddr(), "stream", s.stream.name,
 		"mode", s.mode, "last_sequence", s.lastSeq)
 	return s, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/publisher"
 )
 
@@ -23,11 +24,16 @@ var (
 // far below the 100,000 at which a server starts to refuse.
 const maxOutstanding = 4096
 
+// writeBuffer is how much is gathered before the client writes to the socket,
+// in bytes.
+const writeBuffer = 128 << 10
+
 // session is one connection and what was learnt over it. It is used by one
 // goroutine and is over at its first error.
 type session struct {
 	p      *Publisher
 	nc     *nats.Conn
+	conn   *corkedConn // under nc; nil if it is no network connection
 	stream streamInfo
 	mode   string
 	limit  int // bytes a message may have with its headers
@@ -47,7 +53,6 @@ type session struct {
 
 	subjects map[string]bool // subjects known to be taken by the stream
 	batches  uint64          // numbers ingest batches
-	scratch  []byte
 }
 
 // newSession connects, finds or makes the stream and chooses the mode.
@@ -67,10 +72,12 @@ func newSession(ctx context.Context, p *Publisher) (*session, error) {
 }
 
 func (s *session) connect(ctx context.Context) error {
+	d := &dialer{ctx: ctx}
 	opts := append([]nats.Option{
 		nats.Name("walherald"),
 		nats.NoReconnect(),
 		nats.SkipSubjectValidation(),
+		nats.WriteBufferSize(writeBuffer),
 		nats.PingInterval(5 * time.Second),
 		nats.MaxPingsOutstanding(2),
 		nats.ClosedHandler(func(*nats.Conn) { close(s.closed) }),
@@ -78,16 +85,18 @@ func (s *session) connect(ctx context.Context) error {
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			s.p.log.Debug("NATS client reported an error", "error", err)
 		}),
-		nats.SetCustomDialer(&dialer{ctx: ctx}),
+		nats.SetCustomDialer(d),
 	}, s.p.cfg.Options...)
-	nc, err := nats.Connect(strings.Join(s.p.cfg.URLs, ","), opts...)
-	if err != nil {
-		return fmt.Errorf("connect to NATS at %s: %w", redactURLs(s.p.cfg.URLs), classifyConnect(err))
+	err := checkAddresses(s.p.cfg.URLs)
+	if err == nil {
+		s.nc, err = nats.Connect(strings.Join(s.p.cfg.URLs, ","), opts...)
 	}
-	s.nc = nc
-	s.inbox = nc.NewInbox()
-	if _, err := nc.ChanSubscribe(s.inbox+".>", s.acks); err != nil {
-		nc.Close()
+	if err != nil {
+		return fmt.Errorf("connect to NATS at %v: %w", config.Addresses(s.p.cfg.URLs), classifyConnect(err))
+	}
+	s.inbox = s.nc.NewInbox()
+	if _, err := s.nc.ChanSubscribe(s.inbox+".>", s.acks); err != nil {
+		s.close()
 		return fmt.Errorf("subscribe to acknowledgements: %w", err)
 	}
 	return nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"strings"
 
@@ -151,31 +150,21 @@ func classifyConnect(err error) error {
 	return err
 }
 
-// redactURLs shows the servers without what stands before an @.
-func redactURLs(urls []string) string {
-	shown := make([]string, len(urls))
-	for i, raw := range urls {
-		_, host, found := strings.Cut(raw, "@")
-		if u, err := url.Parse(raw); err == nil && u.Host != "" {
-			host, found = u.Host, true
+// errNoURL stands for whatever the client has to say of an address that cannot
+// be parsed, because it says it with the password.
+var errNoURL = errors.New("address is no URL: write nats://user:password@host:4222, with %, /, ? and # in user and password escaped")
+
+// checkAddresses refuses addresses the client cannot parse, and those it would
+// divide in a password and then show the first part of as a host.
+func checkAddresses(urls []string) error {
+	for _, raw := range urls {
+		if !strings.Contains(raw, "://") {
+			raw = "nats://" + raw
 		}
-		if !found {
-			host = raw
+		u, err := url.Parse(raw)
+		if err != nil || strings.Contains(u.Path+u.RawQuery+u.Fragment, "@") {
+			return publisher.Permanent(errNoURL)
 		}
-		shown[i] = host
 	}
-	return strings.Join(shown, ", ")
-}
-
-// dialer ends the attempt to connect with its context.
-type dialer struct {
-	ctx context.Context
-	net.Dialer
-}
-
-// Dial implements nats.CustomDialer.
-func (d *dialer) Dial(network, address string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(d.ctx, stallTimeout)
-	defer cancel()
-	return d.DialContext(ctx, network, address)
+	return nil
 }
