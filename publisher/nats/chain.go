@@ -29,7 +29,7 @@ func (s *session) publishChain(ctx context.Context, batch []publisher.Message) e
 		id := ids.next()
 		out.messageID(id)
 		out.expectAfter(s.lastSeq + uint64(i))
-		if err := out.send(s.nc, batch[i].Topic, replies.next(), id, batch[i].Body); err != nil {
+		if err := s.send(out, &batch[i], replies.next(), id); err != nil {
 			return fmt.Errorf("publish message %d of %d: %w", i+1, len(batch), err)
 		}
 	}
@@ -70,7 +70,7 @@ func (s *session) publishEach(ctx context.Context, batch []publisher.Message) er
 	for i := range batch {
 		id := ids.next()
 		out.messageID(id)
-		if err := out.send(s.nc, batch[i].Topic, replies.next(), id, batch[i].Body); err != nil {
+		if err := s.send(out, &batch[i], replies.next(), id); err != nil {
 			return fmt.Errorf("publish message %d of %d: %w", i+1, len(batch), err)
 		}
 		m, err := s.awaitAck(ctx, stall)

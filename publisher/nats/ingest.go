@@ -41,14 +41,14 @@ func (s *session) ingest(ctx context.Context, batch []publisher.Message) error {
 				return fmt.Errorf("ingest batch: %w", err)
 			}
 			if ack.Type == "" {
-				return s.ended(ack, i)
+				return s.ended(ack, len(batch))
 			}
 			acked, ahead = int(ack.Seq), max(1, ack.Messages)*ingestAhead
 		}
 		if i == 0 && s.expect {
 			out.expectAfter(s.lastSeq)
 		}
-		if err := out.send(s.nc, batch[i].Topic, replies.next(), ids.next(), batch[i].Body); err != nil {
+		if err := s.send(out, &batch[i], replies.next(), ids.next()); err != nil {
 			return fmt.Errorf("ingest batch: %w", err)
 		}
 		if i == 0 {

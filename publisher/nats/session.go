@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,7 @@ import (
 
 var (
 	errLost          = errors.New("connection to NATS lost")
-	errStalled       = fmt.Errorf("no acknowledgement from JetStream for %v", stallTimeout)
+	errStalled       = errors.New("no acknowledgement from JetStream")
 	errWrongSequence = errors.New("stream holds a message of another writer, or of an earlier session, where ours would follow")
 )
 
@@ -34,6 +35,7 @@ type session struct {
 	p      *Publisher
 	nc     *nats.Conn
 	conn   *corkedConn // under nc; nil if it is no network connection
+	corked bool
 	stream streamInfo
 	mode   string
 	limit  int // bytes a message may have with its headers
@@ -72,13 +74,15 @@ func newSession(ctx context.Context, p *Publisher) (*session, error) {
 }
 
 func (s *session) connect(ctx context.Context) error {
-	d := &dialer{ctx: ctx}
+	d := &dialer{ctx: ctx, timeout: s.p.stall}
 	opts := append([]nats.Option{
 		nats.Name("walherald"),
 		nats.NoReconnect(),
 		nats.SkipSubjectValidation(),
 		nats.WriteBufferSize(writeBuffer),
 		nats.PingInterval(5 * time.Second),
+		nats.Timeout(s.p.stall),
+		nats.FlusherTimeout(s.p.stall), // a write that blocks heeds no context
 		nats.MaxPingsOutstanding(2),
 		nats.ClosedHandler(func(*nats.Conn) { close(s.closed) }),
 		// Without a handler the client prints errors of its own accord.
@@ -94,6 +98,7 @@ func (s *session) connect(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("connect to NATS at %v: %w", config.Addresses(s.p.cfg.URLs), classifyConnect(err))
 	}
+	s.conn = d.conn
 	s.inbox = s.nc.NewInbox()
 	if _, err := s.nc.ChanSubscribe(s.inbox+".>", s.acks); err != nil {
 		s.close()
@@ -103,6 +108,8 @@ func (s *session) connect(ctx context.Context) error {
 }
 
 func (s *session) prepare(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.p.stall)
+	defer cancel()
 	info, err := ensureStream(ctx, s.nc, s.p.cfg.Topic)
 	if err != nil {
 		return err
@@ -170,7 +177,7 @@ func (s *session) deliver(ctx context.Context, batch []publisher.Message) error 
 
 // ping asks the server for a sign of life.
 func (s *session) ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, stallTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.p.stall)
 	defer cancel()
 	if err := s.nc.FlushWithContext(ctx); err != nil {
 		return fmt.Errorf("ping NATS: %w", err)
@@ -200,7 +207,7 @@ func (s *session) write(ctx context.Context, batch []publisher.Message) error {
 	for i := range batch {
 		m := &batch[i]
 		if err := s.checkSubject(m); err != nil {
-			return errors.Join(s.publish(ctx, batch[start:i]), err)
+			return cmp.Or(s.publish(ctx, batch[start:i]), err)
 		}
 		size := len(m.Body) + s.headerSize(m)
 		if size <= s.limit {
@@ -227,6 +234,7 @@ func (s *session) publish(ctx context.Context, batch []publisher.Message) error 
 	if len(batch) == 0 {
 		return nil
 	}
+	defer s.uncork()
 	var err error
 	switch {
 	case s.mode == ModeFast:
@@ -269,6 +277,24 @@ func (s *session) checkSubject(m *publisher.Message) error {
 	return nil
 }
 
+// send publishes one message of a batch. Until awaitAck has to wait it may stay
+// on this side.
+func (s *session) send(out *outgoing, m *publisher.Message, reply, id string) error {
+	if !s.corked && s.conn != nil {
+		s.conn.cork()
+		s.corked = true
+	}
+	return out.send(s.nc, m.Topic, reply, id, m.Body)
+}
+
+// uncork lets go what send has held back.
+func (s *session) uncork() {
+	if s.corked {
+		s.conn.uncork()
+		s.corked = false
+	}
+}
+
 // awaitAck returns the next acknowledgement.
 func (s *session) awaitAck(ctx context.Context, stall *time.Timer) (*nats.Msg, error) {
 	select {
@@ -276,12 +302,13 @@ func (s *session) awaitAck(ctx context.Context, stall *time.Timer) (*nats.Msg, e
 		return m, nil
 	default:
 	}
-	stall.Reset(stallTimeout)
+	s.uncork()
+	stall.Reset(s.p.stall)
 	select {
 	case m := <-s.acks:
 		return m, nil
 	case <-stall.C:
-		return nil, errStalled
+		return nil, fmt.Errorf("%w for %v", errStalled, s.p.stall)
 	case <-s.closed:
 		if err := s.nc.LastError(); err != nil {
 			return nil, fmt.Errorf("%w: %w", errLost, err)

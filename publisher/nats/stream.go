@@ -131,10 +131,7 @@ func isAPIError(err error) bool {
 
 // classifyAPI marks what trying again cannot mend.
 func classifyAPI(err error) error {
-	switch {
-	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
-		return publisher.Permanent(fmt.Errorf("%w: enable JetStream for the account", err))
-	case errors.Is(err, nats.ErrPermissionViolation):
+	if errors.Is(err, nats.ErrPermissionViolation) {
 		return publisher.Permanent(err)
 	}
 	return err
