@@ -35,6 +35,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/walherald/walherald/publisher"
 )
@@ -93,7 +94,12 @@ type Publisher struct {
 	hooks Hooks
 	log   *slog.Logger
 
+	// stall is stallTimeout, but for tests.
+	stall time.Duration
+
 	session *session
+	// refusals counts attempts in a row that found JetStream turned off.
+	refusals int
 	// mismatches counts sessions in a row that ended because another writer
 	// stood where we expected our own last message.
 	mismatches int
@@ -101,7 +107,7 @@ type Publisher struct {
 
 // New returns a Publisher. It connects at the first Deliver.
 func New(cfg Config, hooks Hooks, log *slog.Logger) *Publisher {
-	return &Publisher{cfg: cfg, hooks: hooks, log: log}
+	return &Publisher{cfg: cfg, hooks: hooks, log: log, stall: stallTimeout}
 }
 
 // maxMismatches is how many sessions in a row may be lost to other writers
@@ -111,6 +117,10 @@ const maxMismatches = 3
 
 // Deliver implements publisher.Deliverer. Not for concurrent use.
 func (p *Publisher) Deliver(ctx context.Context, batch []publisher.Message) error {
+	// Acknowledgements that are there already would be taken before ctx is looked at.
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	s, err := p.open(ctx)
 	if err != nil {
 		return err
@@ -139,15 +149,29 @@ func (p *Publisher) open(ctx context.Context) (*session, error) {
 	p.drop(nil)
 	s, err := newSession(ctx, p)
 	if err != nil {
-		return nil, err
+		return nil, p.refused(err)
 	}
-	p.session = s
+	p.session, p.refusals = s, 0
 	if p.hooks.Mode != nil {
 		p.hooks.Mode(s.mode)
 	}
 	p.log.Info("JetStream session opened", "server", s.nc.ConnectedAddr(), "stream", s.stream.name,
 		"mode", s.mode, "last_sequence", s.lastSeq)
 	return s, nil
+}
+
+// refused makes JetStream that is turned off a permanent error when it is found
+// so twice in a row: a server that is shutting down says it once, before it
+// closes its connections.
+func (p *Publisher) refused(err error) error {
+	if !errors.Is(err, jetstream.ErrJetStreamNotEnabled) && !errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
+		p.refusals = 0
+		return err
+	}
+	if p.refusals++; p.refusals == 1 {
+		return err
+	}
+	return publisher.Permanent(fmt.Errorf("%w: start nats-server with -js and enable JetStream for the account", err))
 }
 
 // drop ends the session; cause is the error that made it useless.

@@ -97,7 +97,7 @@ func (s *session) headerAt(ctx context.Context, seq uint64) (nats.Header, error)
 
 // api calls the JetStream API (https://docs.nats.io/reference/reference-protocols/nats_api_reference).
 func (s *session) api(ctx context.Context, call string, req []byte, resp any) error {
-	ctx, cancel := context.WithTimeout(ctx, stallTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.p.stall)
 	defer cancel()
 	msg, err := s.nc.RequestWithContext(ctx, jetstream.DefaultAPIPrefix+call, req)
 	if err != nil {
