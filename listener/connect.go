@@ -39,6 +39,9 @@ type link struct {
 	id   identity
 	// version is the server's, as in server_version_num: 150004.
 	version int
+	// readTo is where an earlier link of this process has read the slot to; empty
+	// if there was none.
+	readTo string
 }
 
 // connect makes a replication connection, which also takes SQL.

@@ -175,8 +175,8 @@ type guaranteeRun struct {
 	err    error // of Run, once ended is closed
 }
 
-// start runs a Listener on the source until the test ends or stop is called.
-func (s *pgSource) start(d publisher.Deliverer) *guaranteeRun {
+// newRun makes a Listener that does not run yet.
+func (s *pgSource) newRun(d publisher.Deliverer) *guaranteeRun {
 	s.t.Helper()
 	health := metrics.NewHealth(time.Now)
 	l, err := New(s.cfg, s.db, Route{Envelope: format.Walherald{}}, Deps{
@@ -186,12 +186,20 @@ func (s *pgSource) start(d publisher.Deliverer) *guaranteeRun {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	return &guaranteeRun{Listener: l, s: s, probes: health, ended: make(chan struct{})}
+}
+
+// start runs a Listener on the source until the test ends or stop is called.
+func (s *pgSource) start(d publisher.Deliverer) *guaranteeRun {
+	s.t.Helper()
+	r := s.newRun(d)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(s.ctx))
-	r := &guaranteeRun{Listener: l, s: s, probes: health, cancel: cancel, ended: make(chan struct{})}
+	r.cancel = cancel
 	go func() {
 		defer close(r.ended)
-		r.err = l.Run(ctx)
-		s.t.Logf("Run returned: %v", r.err)
+		if r.err = r.Run(ctx); r.err != nil {
+			s.t.Logf("Run returned: %v", r.err)
+		}
 	}()
 	s.t.Cleanup(func() {
 		cancel()

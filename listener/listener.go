@@ -194,12 +194,8 @@ func (l *Listener) session(ctx context.Context, established func()) (*stream, er
 	if err != nil {
 		return nil, err
 	}
-	publication, err := lk.prepareSlot(ctx, l.cfg, func(kind, name string) { l.log.Info("created "+kind, "name", name) })
+	publication, err := l.prepare(ctx, lk)
 	if err != nil {
-		lk.close()
-		return nil, err
-	}
-	if err := l.adopt(lk.id); err != nil {
 		lk.close()
 		return nil, err
 	}
@@ -216,6 +212,22 @@ func (l *Listener) session(ctx context.Context, established func()) (*stream, er
 	l.attach(s)
 	defer l.attach(nil)
 	return s, s.run(ctx)
+}
+
+// prepare makes sure that the server is the one to read from and has what that
+// takes. It returns the publication's name.
+func (l *Listener) prepare(ctx context.Context, lk *link) (publication string, err error) {
+	if l.writer != "" { // not the first session
+		if err := l.adopt(lk.id); err != nil {
+			return "", err // before anything is made on a server that nobody meant
+		}
+		lk.readTo = l.flush().String()
+	}
+	publication, err = lk.prepareSlot(ctx, l.cfg, func(kind, name string) { l.log.Info("created "+kind, "name", name) })
+	if err != nil {
+		return "", err
+	}
+	return publication, l.adopt(lk.id)
 }
 
 // adopt takes over the server's identity. The same slot name on another system

@@ -74,8 +74,9 @@ func (l *link) choosePublication(ctx context.Context, cfg config.Publication) (n
 
 // prepareSlot makes sure that publication and slot exist, made in this order:
 // the server looks a publication up as of the change it decodes, so a slot
-// that is older than its publication could never be read. It returns the
-// publication's name.
+// that is older than its publication could never be read. A slot that has been
+// read before must be there: one made anew would hide that what came since is
+// lost. It returns the publication's name.
 func (l *link) prepareSlot(ctx context.Context, cfg config.Listener, created func(kind, name string)) (string, error) {
 	publication, exists, err := l.choosePublication(ctx, cfg.Publication)
 	if err != nil {
@@ -84,6 +85,10 @@ func (l *link) prepareSlot(ctx context.Context, cfg config.Listener, created fun
 	slot, err := l.readSlot(ctx, cfg.SlotName)
 	if err != nil {
 		return "", err
+	}
+	if l.readTo != "" && !slot.exists {
+		return "", fatalf("slot %s was dropped while walherald was running: changes after %s are lost to it; "+
+			"restart walherald to accept that and start from now with a new slot", cfg.SlotName, l.readTo)
 	}
 	if err := l.judgeSlot(cfg.SlotName, slot, publication, exists); err != nil {
 		return "", err
