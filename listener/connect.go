@@ -59,13 +59,24 @@ func connect(ctx context.Context, db config.Database, slot string) (*link, error
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	if l.pg, err = pgconn.ConnectConfig(ctx, cfg); err != nil {
-		return nil, fmt.Errorf("connect to PostgreSQL: %w", err)
+		return nil, connectError(err, db)
 	}
 	if err := l.identify(ctx, slot); err != nil {
 		l.close()
 		return nil, err
 	}
 	return l, nil
+}
+
+// connectError says what to do about a right that is missing. The server uses
+// one code for both.
+func connectError(err error, db config.Database) error {
+	if sqlState(err) != "42501" {
+		return fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	role := quoteIdent(db.User)
+	return fatalf("connect to PostgreSQL: %w; let a superuser run: ALTER ROLE %s REPLICATION; GRANT CONNECT ON DATABASE %s TO %s",
+		err, role, quoteIdent(db.Name), role)
 }
 
 // pgConfig makes the connection's configuration. Nothing of it but TLS files

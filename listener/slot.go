@@ -152,6 +152,9 @@ func (l *link) createPublication(ctx context.Context, name string, tables []stri
 func (l *link) createSlot(ctx context.Context, name string) error {
 	// Without a snapshot: the slot's first change is all that is wanted.
 	_, err := l.query(ctx, "CREATE_REPLICATION_SLOT "+quoteIdent(name)+" LOGICAL pgoutput NOEXPORT_SNAPSHOT")
+	if sqlState(err) == "55000" {
+		return fatalf("create slot %s: %w; let a superuser run: ALTER SYSTEM SET wal_level = logical; then restart the server", name, err)
+	}
 	if err != nil {
 		return fmt.Errorf("create slot %s: %w", name, err)
 	}

@@ -153,8 +153,10 @@ func (s *stream) takeKeepalive(data []byte) error {
 // explain adds to an error of the server what to do about it.
 func (s *stream) explain(err error) error {
 	if sqlState(err) == "42704" && strings.Contains(err.Error(), "publication") {
-		return fmt.Errorf("%w: it was dropped, or made after the slot, and a slot needs one that is older than itself; "+
-			"changes the slot still holds cannot be read: drop the slot to start from now", err)
+		slot := s.l.cfg.SlotName
+		return fmt.Errorf("read slot %s: %w: it was dropped, or made after the slot, and a slot needs one that is older than itself; "+
+			"changes after %v cannot be read: drop the slot to accept that and start from now: SELECT pg_drop_replication_slot(%s)",
+			slot, err, s.l.flush(), quoteLiteral(slot))
 	}
 	return err
 }
