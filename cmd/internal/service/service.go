@@ -1,5 +1,5 @@
 // Package service puts walherald together: it is the one place that knows
-// every room. The command, the demo and the benchmarks run what it makes.
+// every room. The command and the demo run what it makes.
 package service
 
 import (
