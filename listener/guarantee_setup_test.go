@@ -193,19 +193,24 @@ func (s *pgSource) newRun(d publisher.Deliverer) *guaranteeRun {
 func (s *pgSource) start(d publisher.Deliverer) *guaranteeRun {
 	s.t.Helper()
 	r := s.newRun(d)
-	ctx, cancel := context.WithCancel(context.WithoutCancel(s.ctx))
+	r.begin()
+	return r
+}
+
+// begin runs the Listener.
+func (r *guaranteeRun) begin() {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.s.ctx))
 	r.cancel = cancel
 	go func() {
 		defer close(r.ended)
 		if r.err = r.Run(ctx); r.err != nil {
-			s.t.Logf("Run returned: %v", r.err)
+			r.s.t.Logf("Run returned: %v", r.err)
 		}
 	}()
-	s.t.Cleanup(func() {
+	r.s.t.Cleanup(func() {
 		cancel()
 		<-r.ended
 	})
-	return r
 }
 
 // stream starts a Listener and waits until it streams.

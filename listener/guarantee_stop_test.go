@@ -3,9 +3,13 @@ package listener
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/walherald/walherald/listener/pgoutput"
 )
 
 func TestStopUnderLoadRepeatsAtMostTheTransactionItCut(t *testing.T) {
@@ -47,4 +51,58 @@ func guaranteeInsert(ctx context.Context, conn *pgx.Conn, n int) error {
 		}
 	}
 	return nil
+}
+
+func TestStopInALargeTransactionAcknowledgesNoneOfIt(t *testing.T) {
+	const rows = 6000
+	for _, tt := range []struct {
+		name  string
+		drain time.Duration
+		// stopping is called once nothing more is read.
+		stopping func(sink *guaranteeSink)
+	}{
+		{"output down", 200 * time.Millisecond, func(*guaranteeSink) {}},
+		{"output up", pgTestTimeout, (*guaranteeSink).release},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := pgShared(t)
+			s.cfg.Window, s.cfg.DrainTimeout = 64<<10, tt.drain
+			s.exec("CREATE TABLE t (id int PRIMARY KEY, filler text)")
+			first := newGuaranteeSink()
+			r := s.stream(first)
+			first.hold(rows / 10)
+			s.flood(1, rows)
+			first.await(s.ctx, t, "hold", func() bool { return first.holdAt == 0 })
+			commit := pgoutput.LSN(first.messages()[0].ID.LSN())
+			s.eventually("full window", r.output.window.full)
+			r.cancel()
+			select {
+			case <-r.output.window.closed:
+			case <-s.ctx.Done():
+				t.Fatal("the stop was not noticed")
+			}
+			tt.stopping(first)
+			r.stop()
+			if n := len(first.messages()); n >= rows {
+				t.Fatalf("all %d rows came before the stop", n)
+			}
+			if at := s.confirmed(); at > commit {
+				t.Fatalf("position is %v, past the commit at %v that nobody has seen", at, commit)
+			}
+
+			second := newGuaranteeSink()
+			r = s.stream(second)
+			messages := second.awaitAccepted(s.ctx, t, rows)
+			s.awaitConfirmed(r.queued())
+			guaranteeOrdered(t, messages)
+			for i, m := range messages {
+				if want := fmt.Sprint(i + 1); m.Key != want {
+					t.Fatalf("message %d is of row %s", i, m.Key)
+				}
+			}
+			if before := first.messages(); !slices.Equal(messages[:len(before)], before) {
+				t.Error("what came before the stop came again with other ids or bodies")
+			}
+		})
+	}
 }
