@@ -9,10 +9,11 @@ import (
 	"github.com/walherald/walherald/publisher"
 )
 
-// publishChain publishes each message with its id and with the sequence it has
-// to follow, without waiting in between. It rests on the stream having no
+// publishChain publishes each message with its id and with the id of the one it
+// has to follow, without waiting in between. It rests on the stream having no
 // other writer at the moment: a message of another one breaks the chain, and
-// all behind it is refused.
+// all behind it is refused. Sequences would not do as links: the message after
+// the refused one would find the sequence it expects taken by the other writer's.
 func (s *session) publishChain(ctx context.Context, batch []publisher.Message) error {
 	replies, ids := s.chainStrings(batch)
 	out := newOutgoing(s.writer)
@@ -28,8 +29,14 @@ func (s *session) publishChain(ctx context.Context, batch []publisher.Message) e
 		}
 		id := ids.next()
 		out.messageID(id)
-		out.expectAfter(s.lastSeq + uint64(i))
-		if err := s.send(out, &batch[i], replies.next(), id); err != nil {
+		if s.lastMsgID == "" {
+			out.expectAfter(s.lastSeq)
+		} else {
+			out.expectNothing()
+			out.expectAfterID(s.lastMsgID)
+		}
+		s.lastMsgID = id
+		if err := s.send(out, &batch[i], replies.next(), id[:idLen]); err != nil {
 			return fmt.Errorf("publish message %d of %d: %w", i+1, len(batch), err)
 		}
 	}
@@ -70,7 +77,7 @@ func (s *session) publishEach(ctx context.Context, batch []publisher.Message) er
 	for i := range batch {
 		id := ids.next()
 		out.messageID(id)
-		if err := s.send(out, &batch[i], replies.next(), id); err != nil {
+		if err := s.send(out, &batch[i], replies.next(), id[:idLen]); err != nil {
 			return fmt.Errorf("publish message %d of %d: %w", i+1, len(batch), err)
 		}
 		m, err := s.awaitAck(ctx, stall)
@@ -86,7 +93,12 @@ func (s *session) publishEach(ctx context.Context, batch []publisher.Message) er
 	return nil
 }
 
-// chainStrings prepares the reply subject and the id of each message.
+// idLen is how much of a message id is the event's.
+const idLen = 36
+
+// chainStrings prepares the reply subject and the message id of each message:
+// the event's id and what it is unique within. The same position can hold
+// another change on another timeline, which the server must not take for a repeat.
 func (s *session) chainStrings(batch []publisher.Message) (replies, ids *texts) {
 	replies, ids = newTexts(len(batch)), newTexts(len(batch))
 	for i := range batch {
@@ -94,7 +106,14 @@ func (s *session) chainStrings(batch []publisher.Message) (replies, ids *texts) 
 		replies.buf = append(replies.buf, '.')
 		replies.buf = strconv.AppendInt(replies.buf, int64(i), 10)
 		replies.end()
-		ids.id(batch[i].ID)
+		ids.buf, _ = batch[i].ID.AppendText(ids.buf)
+		ids.buf = append(ids.buf, '.')
+		ids.buf = append(ids.buf, s.writer...)
+		if s.p.conflicts > 0 {
+			ids.buf = append(ids.buf, '.')
+			ids.buf = strconv.AppendInt(ids.buf, int64(s.p.conflicts), 10)
+		}
+		ids.end()
 	}
 	return replies.seal(), ids.seal()
 }

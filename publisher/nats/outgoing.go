@@ -36,6 +36,12 @@ func (o *outgoing) expectAfter(seq uint64) {
 	o.msg.Header[nats.ExpectedLastSeqHdr] = []string{strconv.FormatUint(seq, 10)}
 }
 
+// expectAfterID makes the server refuse the message unless the stream's last
+// message has this message id.
+func (o *outgoing) expectAfterID(id string) {
+	o.msg.Header[nats.ExpectedLastMsgIdHdr] = []string{id}
+}
+
 func (o *outgoing) expectNothing() { delete(o.msg.Header, nats.ExpectedLastSeqHdr) }
 
 // texts are many short strings cut from one: a batch costs a few allocations

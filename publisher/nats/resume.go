@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -34,6 +33,7 @@ func (s *session) resume(ctx context.Context, writer string) error {
 		return fmt.Errorf("read position from stream %s: %w", s.stream.name, err)
 	}
 	s.writer, s.held, s.lastSeq = writer, held, last
+	s.lastMsgID = ""
 	s.expect = s.p.mismatches < maxMismatches
 	if s.p.mismatches == maxMismatches {
 		s.p.log.Warn("other writers keep coming between: order holds, but a change can be stored twice after a fault",
@@ -142,17 +142,21 @@ func parseAck(m *nats.Msg) (pubAck, error) {
 	return ack, nil
 }
 
-// codeWrongLastSequence and its constant form are the server's answers to an
-// expectation that does not hold (server/errors.json).
+// The server's answers to an expectation that does not hold, and to a message
+// id that it has seen and not stored (server/errors.json).
 const (
 	codeWrongLastSequence         = 10071
 	codeWrongLastSequenceConstant = 10164
+	codeWrongLastMsgID            = 10070
+	codeDuplicateInProcess        = 10158
 )
 
 func ackError(e *jetstream.APIError) error {
-	if e.ErrorCode == codeWrongLastSequence || e.ErrorCode == codeWrongLastSequenceConstant ||
-		strings.HasPrefix(e.Description, "wrong last sequence") {
+	switch e.ErrorCode {
+	case codeWrongLastSequence, codeWrongLastSequenceConstant, codeWrongLastMsgID:
 		return fmt.Errorf("%w (%s)", errWrongSequence, e.Description)
+	case codeDuplicateInProcess:
+		return fmt.Errorf("%w (%s)", errConflict, e.Description)
 	}
 	return e
 }

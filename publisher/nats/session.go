@@ -18,6 +18,7 @@ import (
 var (
 	errLost          = errors.New("connection to NATS lost")
 	errStalled       = errors.New("no acknowledgement from JetStream")
+	errConflict      = errors.New("stream remembers the message's id from a session that broke off")
 	errWrongSequence = errors.New("stream holds a message of another writer, or of an earlier session, where ours would follow")
 )
 
@@ -50,6 +51,9 @@ type session struct {
 	lastSeq uint64
 	writer  string
 	held    publisher.ID
+	// lastMsgID is the message id of the last message this session published;
+	// empty if there is none.
+	lastMsgID string
 	// expect says that the next message has to follow lastSeq.
 	expect bool
 
@@ -256,9 +260,11 @@ func (s *session) headerSize(m *publisher.Message) int {
 	const line = len(": \r\n")
 	n := len("NATS/1.0\r\n\r\n") + len(HeaderID) + 36 + line + len(HeaderWriter) + len(m.Writer) + line
 	if s.mode == ModeMsgID {
-		n += len(nats.MsgIdHdr) + 36 + line
+		const conflicts = 20
+		id := idLen + len(".") + len(m.Writer) + len(".") + conflicts
+		return n + len(nats.MsgIdHdr) + id + line + len(nats.ExpectedLastMsgIdHdr) + id + line
 	}
-	// The longest expectation; it is in few messages, but where it is counts.
+	// The expectation is in few messages, but where it is counts.
 	return n + len(nats.ExpectedLastSeqHdr) + 20 + line
 }
 

@@ -1,0 +1,217 @@
+package nats
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/walherald/walherald/internal/faultproxy"
+	"github.com/walherald/walherald/publisher"
+)
+
+// testTimeout bounds what a test waits for.
+const testTimeout = time.Minute
+
+// forBothModes runs a test once for each way of writing.
+func forBothModes(t *testing.T, test func(t *testing.T, mode string)) {
+	t.Helper()
+	for _, mode := range []string{ModeFast, ModeMsgID} {
+		t.Run(mode, func(t *testing.T) { test(t, mode) })
+	}
+}
+
+// streamFor is the configuration of a stream that makes a Publisher use mode.
+func streamFor(mode string) jetstream.StreamConfig {
+	return jetstream.StreamConfig{Name: "cdc", Subjects: []string{"cdc.>"}, AllowBatchPublish: mode == ModeFast}
+}
+
+// recorder counts what the hooks of a Publisher tell.
+type recorder struct {
+	t       *testing.T
+	mode    string // that every session has to have
+	held    int
+	skipped []publisher.ID
+}
+
+func (r *recorder) hooks() Hooks {
+	return Hooks{
+		Mode: func(mode string) {
+			if r.mode != mode {
+				r.t.Errorf("session has mode %s, want %s", mode, r.mode)
+			}
+		},
+		Held:    func(n int) { r.held += n },
+		Skipped: func(m publisher.Message) { r.skipped = append(r.skipped, m.ID) },
+	}
+}
+
+// open makes a Publisher of topic cdc that ends with the test; change may alter it.
+func open(t *testing.T, mode string, urls []string, change ...func(*Publisher)) (*Publisher, *recorder) {
+	t.Helper()
+	r := &recorder{t: t, mode: mode}
+	p := New(Config{URLs: urls, Topic: "cdc"}, r.hooks(), slog.New(slog.DiscardHandler))
+	for _, c := range change {
+		c(p)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p, r
+}
+
+// retrying wraps p as the service does and counts the attempts that failed.
+func retrying(p *Publisher, failed *int) publisher.Deliverer {
+	return publisher.Retry(p, testTimeout, publisher.RetryHooks{
+		Failed: func(error, *publisher.Message, time.Duration) { *failed++ },
+	})
+}
+
+// through puts a proxy before the server.
+func through(t *testing.T, url string) (*faultproxy.Proxy, string) {
+	t.Helper()
+	proxy, err := faultproxy.Listen(strings.TrimPrefix(url, "nats://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := proxy.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return proxy, "nats://" + proxy.Addr()
+}
+
+const (
+	testWriter = "writer-a"
+	testKeys   = 7
+	bodySize   = 200 // at least
+)
+
+// testID is the id of change n.
+func testID(n int) publisher.ID {
+	id, err := publisher.NewID(uint64(1000+n/10), uint64(n%10), 42)
+	if err != nil {
+		panic(err)
+	}
+	return id
+}
+
+// changes makes the messages of the changes from first on, n of them.
+func changes(first, n int) []publisher.Message {
+	batch := make([]publisher.Message, n)
+	for i := range batch {
+		c := first + i
+		batch[i] = publisher.Message{
+			ID: testID(c), Writer: testWriter, Topic: fmt.Sprintf("cdc.t%d", c%3), Table: "public.t",
+			Action: publisher.Insert, Key: fmt.Appendf(nil, "key%d", c%testKeys), Body: fmt.Appendf(nil, "%d %*s", c, bodySize, "."),
+		}
+	}
+	return batch
+}
+
+func mustDeliver(t *testing.T, d publisher.Deliverer, batch []publisher.Message) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
+	defer cancel()
+	if err := d.Deliver(ctx, batch); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// stored reads the numbers of the changes in the stream, in its order; those of
+// other writers are left out.
+func stored(t *testing.T, url string) []int {
+	t.Helper()
+	var numbers []int
+	for _, m := range storedMessages(t, url) {
+		if m.Headers().Get(HeaderWriter) != testWriter {
+			continue
+		}
+		var n int
+		if _, err := fmt.Sscanf(string(m.Data()), "%d", &n); err != nil {
+			t.Fatalf("body %q: %v", m.Data(), err)
+		}
+		if got := m.Headers().Get(HeaderID); got != testID(n).String() {
+			t.Fatalf("change %d has id %s", n, got)
+		}
+		numbers = append(numbers, n)
+	}
+	return numbers
+}
+
+// storedMessages reads everything from stream cdc.
+func storedMessages(t *testing.T, url string) []jetstream.Msg {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
+	defer cancel()
+	nc, err := natsgo.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := js.Stream(ctx, "cdc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	consumer, err := st.CreateConsumer(ctx, jetstream.ConsumerConfig{AckPolicy: jetstream.AckNonePolicy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []jetstream.Msg
+	for left := int(st.CachedInfo().State.Msgs); left > 0; {
+		got, err := consumer.Fetch(min(left, 500), jetstream.FetchContext(ctx))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for m := range got.Messages() {
+			all = append(all, m)
+			left--
+		}
+		if err := got.Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+// expectExactly wants the changes 0 to n-1 once each and in order.
+func expectExactly(t *testing.T, got []int, n int) {
+	t.Helper()
+	for i, c := range got {
+		if c != i {
+			t.Fatalf("stream holds change %d at place %d; around it: %v", c, i, got[max(0, i-3):min(len(got), i+4)])
+		}
+	}
+	if len(got) != n {
+		t.Fatalf("stream holds %d changes, want %d", len(got), n)
+	}
+}
+
+// expectAll wants all changes from 0 to n-1, the first occurrences in order.
+func expectAll(t *testing.T, got []int, n int) {
+	t.Helper()
+	next := 0
+	for i, c := range got {
+		if c > next {
+			t.Fatalf("stream holds change %d before %d, at place %d", c, next, i)
+		}
+		if c == next {
+			next++
+		}
+	}
+	if next != n {
+		t.Fatalf("stream holds the changes up to %d, want %d", next, n)
+	}
+}

@@ -1,0 +1,93 @@
+package nats
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"github.com/walherald/walherald/internal/natsserver"
+)
+
+// intrude publishes into the stream all the time, from another connection, and
+// returns a function that ends it and says how many messages it has published.
+func intrude(t *testing.T, url string) func() int {
+	t.Helper()
+	nc, err := natsgo.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	n := 0
+	running.Go(func() {
+		for ctx.Err() == nil {
+			// Confirmed one by one, so that ours come between.
+			if _, err := nc.RequestWithContext(ctx, "cdc.t1", fmt.Appendf(nil, "intruder %d", n)); err == nil {
+				n++
+			}
+		}
+	})
+	end := sync.OnceFunc(func() {
+		cancel()
+		running.Wait()
+		nc.Close()
+	})
+	t.Cleanup(end)
+	return func() int {
+		end()
+		return n
+	}
+}
+
+func TestOtherWritersCauseNoLossAndNoDisorder(t *testing.T) {
+	forBothModes(t, func(t *testing.T, mode string) {
+		url := natsserver.InProcess(t).ClientURL()
+		makeStream(t, url, streamFor(mode))
+		proxy, proxied := through(t, url)
+		p, _ := open(t, mode, []string{proxied})
+		end := intrude(t, url)
+		failed := 0
+		d := retrying(p, &failed)
+		const batches, size = 25, 200
+		for b := range batches {
+			if b%5 == 4 { // other writers and a fault
+				proxy.CutAfter(int64(b * 1000))
+			}
+			mustDeliver(t, d, changes(b*size, size))
+		}
+		if end() == 0 {
+			t.Fatal("the other writer has published nothing")
+		}
+		if failed == 0 {
+			t.Error("no attempt has failed: the test shows nothing")
+		}
+		expectAll(t, stored(t, url), batches*size)
+	})
+}
+
+// What the stream refuses must not be passed by what comes behind it.
+func TestOneMessageOfAnotherWriterBreaksNoChain(t *testing.T) {
+	forBothModes(t, func(t *testing.T, mode string) {
+		url := natsserver.InProcess(t).ClientURL()
+		makeStream(t, url, streamFor(mode))
+		p, _ := open(t, mode, []string{url})
+		nc, err := natsgo.Connect(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		failed := 0
+		d := retrying(p, &failed)
+		const batches, size = 10, 20
+		for b := range batches {
+			if _, err := nc.RequestWithContext(t.Context(), "cdc.other", []byte("intruder")); err != nil {
+				t.Fatal(err)
+			}
+			mustDeliver(t, d, changes(b*size, size))
+		}
+		expectExactly(t, stored(t, url), batches*size)
+	})
+}
