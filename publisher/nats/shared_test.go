@@ -51,10 +51,10 @@ func TestOtherWritersCauseNoLossAndNoDisorder(t *testing.T) {
 		end := intrude(t, url)
 		failed := 0
 		d := retrying(p, &failed)
-		const batches, size = 25, 200
+		const batches, size = 10, 200
 		for b := range batches {
 			if b%5 == 4 { // other writers and a fault
-				proxy.CutAfter(int64(b * 1000))
+				proxy.CutAfter(int64(b * 2000))
 			}
 			mustDeliver(t, d, changes(b*size, size))
 		}
