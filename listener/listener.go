@@ -29,6 +29,7 @@ package listener
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -227,7 +228,30 @@ func (l *Listener) prepare(ctx context.Context, lk *link) (publication string, e
 	if err != nil {
 		return "", err
 	}
+	if l.writer == "" {
+		if err := l.begins(ctx, lk); err != nil {
+			return "", err
+		}
+	}
 	return publication, l.adopt(lk.id)
+}
+
+// begins takes the slot's position over at the first session. The server reads
+// again from before it, and says so in keepalives: to tell it that as the
+// flushed position would take the slot back.
+func (l *Listener) begins(ctx context.Context, lk *link) error {
+	slot, err := lk.readSlot(ctx, l.cfg.SlotName)
+	if err != nil {
+		return err
+	}
+	start, err := pgoutput.ParseLSN(slot.confirmed)
+	if err != nil {
+		return fmt.Errorf("read position of slot %s: %w", l.cfg.SlotName, err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.progress = newProgress(1, start)
+	return nil
 }
 
 // adopt takes over the server's identity. The same slot name on another system
