@@ -17,8 +17,15 @@ var byteUnits = []struct {
 	bytes  int64
 }{
 	// The longer suffix is tried first, and of two that fit the size shown.
-	{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10},
-	{"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"KB", 1e3}, {"B", 1},
+	{"TiB", 1 << 40},
+	{"GiB", 1 << 30},
+	{"MiB", 1 << 20},
+	{"KiB", 1 << 10},
+	{"TB", 1e12},
+	{"GB", 1e9},
+	{"MB", 1e6},
+	{"KB", 1e3},
+	{"B", 1},
 }
 
 var errByteSize = errors.New(`parse size: want a whole number with a unit, such as "16MiB" or "64KB"`)

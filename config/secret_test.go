@@ -78,7 +78,7 @@ func TestSecretShowsWhetherItIsSet(t *testing.T) {
 			t.Errorf("%s: %s, want %s", tt.format, got, tt.want)
 		}
 	}
-	if got := (Secret(leak)).Reveal(); got != leak {
+	if got := Secret(leak).Reveal(); got != leak {
 		t.Errorf("Reveal = %q", got)
 	}
 }

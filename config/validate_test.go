@@ -49,8 +49,10 @@ func TestEveryRuleIsReportedAtItsPath(t *testing.T) {
 		{"negative size limit", func(c *Config) { c.Listener.MaxTransactionSize = -1 }, "listener.maxTransactionSize: must not be negative"},
 
 		{"actions in any case", func(c *Config) { c.Listener.Filter.Tables = map[string][]string{"t": {"INSERT", "Truncate"}} }, ""},
-		{"unknown action", func(c *Config) { c.Listener.Filter.Tables = map[string][]string{"a.t": {"insert", "updat"}} },
-			`listener.filter.tables[a.t][1]: is none of insert, update, delete, truncate; did you mean "update"?`},
+		{
+			"unknown action", func(c *Config) { c.Listener.Filter.Tables = map[string][]string{"a.t": {"insert", "updat"}} },
+			`listener.filter.tables[a.t][1]: is none of insert, update, delete, truncate; did you mean "update"?`,
+		},
 		{"no action", func(c *Config) { c.Listener.Include.Tables = map[string][]string{"t": {}} }, "listener.include.tables[t]: lists no action"},
 		{"no table name", func(c *Config) { c.Listener.Include.Tables = map[string][]string{"": {"insert"}} }, `listener.include.tables[""]: has no table name`},
 		{"empty exclusion", func(c *Config) { c.Listener.Exclude.Columns = []string{"a", ""} }, "listener.exclude.columns[1]: is empty"},

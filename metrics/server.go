@@ -63,7 +63,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		s.stop(ctx)
-		<-served // http.ErrServerClosed: that was us
+		_ = <-served // http.ErrServerClosed: that was us
 	case err = <-served:
 		err = fmt.Errorf("serve HTTP at %s: %w", s.Addr(), err)
 		s.stop(ctx)
