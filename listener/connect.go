@@ -52,6 +52,7 @@ func connect(ctx context.Context, db config.Database, slot string) (*link, error
 		return nil, err
 	}
 	cfg.RuntimeParams["replication"] = "database"
+	cfg.RuntimeParams["client_min_messages"] = "warning" // see stream.take
 	cfg.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
 		l.feed = newFeed(r)
 		return pgproto3.NewFrontend(l.feed, w)

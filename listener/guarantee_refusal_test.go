@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/internal/pgserver"
 	"github.com/walherald/walherald/listener/pgoutput"
 )
@@ -124,7 +127,8 @@ func TestServerThatCannotServeIsRefusedWithTheRemedy(t *testing.T) {
 
 func TestPublicationDroppedWhileStreamingEndsWithAnExplanation(t *testing.T) {
 	s := pgShared(t)
-	s.exec("CREATE TABLE t (id int PRIMARY KEY)")
+	// From PostgreSQL 18 on all there is of it is a warning.
+	s.exec("ALTER DATABASE "+s.db.Name+" SET client_min_messages = 'error'", "CREATE TABLE t (id int PRIMARY KEY)")
 	sink := newGuaranteeSink()
 	r := s.stream(sink)
 	s.exec("INSERT INTO t VALUES (1)")
@@ -134,7 +138,7 @@ func TestPublicationDroppedWhileStreamingEndsWithAnExplanation(t *testing.T) {
 	if err == nil {
 		t.Fatal("Run returned without an error")
 	}
-	guaranteeWords(t, err.Error(), "slot "+s.cfg.SlotName, `publication "walherald" does not exist`, "it was dropped",
+	guaranteeWords(t, err.Error(), "slot "+s.cfg.SlotName, `publication "walherald"`, "it was dropped",
 		r.flush().String(), "SELECT pg_drop_replication_slot")
 	if s.slot("slot_name") == "" {
 		t.Error("the slot is gone too")
@@ -142,5 +146,17 @@ func TestPublicationDroppedWhileStreamingEndsWithAnExplanation(t *testing.T) {
 	// A publication made anew is no way out that would lose changes unseen.
 	guaranteeRefuses(t, s, `publication "walherald" does not`, s.cfg.SlotName)
 	s.exec("CREATE PUBLICATION walherald FOR ALL TABLES")
-	guaranteeRefuses(t, s, `publication "walherald" does not exist`, "made after the slot")
+	guaranteeRefuses(t, s, `publication "walherald"`, "made after the slot")
+}
+
+func TestPublicationThatTheServerSkipsWithAWarningEndsTheListener(t *testing.T) {
+	s := &stream{l: &Listener{cfg: config.Listener{SlotName: "herald"}, progress: newProgress(1, 0x16B3748)}}
+	err := s.take(&pgproto3.NoticeResponse{Severity: "WARNUNG", Code: "55000", Message: `lese Publikation "p" nicht`})
+	if !isFatal(err) {
+		t.Fatalf("the warning is answered with %v", err)
+	}
+	guaranteeWords(t, err.Error(), "slot herald", `"p"`, "0/16B3748", "SELECT pg_drop_replication_slot('herald')")
+	if err := s.take(&pgproto3.NoticeResponse{Severity: "WARNING", Code: "01000", Message: "anything"}); err != nil {
+		t.Errorf("another warning is answered with %v", err)
+	}
 }

@@ -152,7 +152,7 @@ func (l *link) createPublication(ctx context.Context, name string, tables []stri
 func (l *link) createSlot(ctx context.Context, name string) error {
 	// Without a snapshot: the slot's first change is all that is wanted.
 	_, err := l.query(ctx, "CREATE_REPLICATION_SLOT "+quoteIdent(name)+" LOGICAL pgoutput NOEXPORT_SNAPSHOT")
-	if sqlState(err) == "55000" {
+	if sqlState(err) == codeNotReady {
 		return fatalf("create slot %s: %w; let a superuser run: ALTER SYSTEM SET wal_level = logical; then restart the server", name, err)
 	}
 	if err != nil {
@@ -185,11 +185,16 @@ func isFatal(err error) bool {
 		strings.HasPrefix(code, "22"), // an option's value
 		strings.HasPrefix(code, "42"), // rights, and names that do not exist
 		code == "3D000",               // no such database
-		code == "55000":               // the slot cannot be read, wal_level is not logical
+		code == codeNotReady:
 		return true
 	}
 	return false
 }
+
+// codeNotReady is the server's code for an object that is not in the state it
+// would have to be in: a slot that cannot be read, a wal_level that is not
+// logical, and from PostgreSQL 18 on a publication that is missing.
+const codeNotReady = "55000"
 
 // slotInUse reports whether another process streams from the slot.
 func slotInUse(err error) bool { return sqlState(err) == "55006" }

@@ -114,10 +114,16 @@ func (s *stream) take(msg pgproto3.BackendMessage) error {
 		return s.takeData(m.Data)
 	case *pgproto3.ErrorResponse:
 		return s.explain(pgconn.ErrorResponseToPgError(m))
+	case *pgproto3.NoticeResponse:
+		// To PostgreSQL 18 and newer a missing publication is no error: it warns,
+		// and skips what should have been read through it.
+		if m.Code == codeNotReady {
+			return s.noPublication(pgconn.ErrorResponseToPgError((*pgproto3.ErrorResponse)(m)))
+		}
 	case *pgproto3.CopyDone:
 		return errors.New("server ended the replication")
 	}
-	return nil // notices and parameter changes are of no interest
+	return nil // other notices and parameter changes are of no interest
 }
 
 func (s *stream) takeData(data []byte) error {
@@ -153,12 +159,16 @@ func (s *stream) takeKeepalive(data []byte) error {
 // explain adds to an error of the server what to do about it.
 func (s *stream) explain(err error) error {
 	if sqlState(err) == "42704" && strings.Contains(err.Error(), "publication") {
-		slot := s.l.cfg.SlotName
-		return fmt.Errorf("read slot %s: %w: it was dropped, or made after the slot, and a slot needs one that is older than itself; "+
-			"changes after %v cannot be read: drop the slot to accept that and start from now: SELECT pg_drop_replication_slot(%s)",
-			slot, err, s.l.flush(), quoteLiteral(slot))
+		return s.noPublication(err)
 	}
 	return err
+}
+
+func (s *stream) noPublication(err error) error {
+	slot := s.l.cfg.SlotName
+	return fatalf("read slot %s: %w: it was dropped, or made after the slot, and a slot needs one that is older than itself; "+
+		"changes after %v cannot be read: drop the slot to accept that and start from now: SELECT pg_drop_replication_slot(%s)",
+		slot, err, s.l.flush(), quoteLiteral(slot))
 }
 
 // maintain does what is due by the clock and sets the deadline of the next
