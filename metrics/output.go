@@ -33,7 +33,7 @@ func newOutputVecs(f factory) outputVecs {
 	return outputVecs{
 		batchMessages: f.histograms("batch_messages", "Messages of a delivered batch.", messagesBuckets, "output"),
 		batchBytes:    f.histograms("batch_bytes", "Size of a delivered batch.", bytesBuckets, "output"),
-		deliver:       f.histograms("deliver_seconds", "Time one successful attempt to deliver a batch took.", secondsBuckets, "output"),
+		deliver:       f.histograms("deliver_seconds", "Time from handing a batch over to its confirmation, attempts that failed included.", secondsBuckets, "output"),
 		commitToConfirm: f.histograms("commit_to_confirm_seconds",
 			"Time from the commit in the database to the confirmation by the output.", secondsBuckets, "output"),
 		failures: f.counters(namespace, "deliver_failures_total", "Attempts to deliver a batch that failed.", "output"),
