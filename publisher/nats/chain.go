@@ -14,6 +14,8 @@ import (
 // other writer at the moment: a message of another one breaks the chain, and
 // all behind it is refused. Sequences would not do as links: the message after
 // the refused one would find the sequence it expects taken by the other writer's.
+// Not for replicated streams: there the server checks this link when it applies
+// what all replicas have agreed on, and a refusal stops the stream.
 func (s *session) publishChain(ctx context.Context, batch []publisher.Message) error {
 	replies, ids := s.chainStrings(batch)
 	out := newOutgoing(s.writer)
@@ -109,10 +111,6 @@ func (s *session) chainStrings(batch []publisher.Message) (replies, ids *texts) 
 		ids.buf, _ = batch[i].ID.AppendText(ids.buf)
 		ids.buf = append(ids.buf, '.')
 		ids.buf = append(ids.buf, s.writer...)
-		if s.p.conflicts > 0 {
-			ids.buf = append(ids.buf, '.')
-			ids.buf = strconv.AppendInt(ids.buf, int64(s.p.conflicts), 10)
-		}
 		ids.end()
 	}
 	return replies.seal(), ids.seal()

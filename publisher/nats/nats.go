@@ -8,7 +8,9 @@
 // ends the batch instead of leaving a hole (gap mode "fail"). Everywhere else
 // each message is published asynchronously with a Nats-Msg-Id, and each names
 // the one it expects to follow (Nats-Expected-Last-Msg-Id): when one is refused
-// or lost all behind it are refused too. Either way what the stream
+// or lost all behind it are refused too. In a stream with replicas, where the
+// server cannot refuse so, each is confirmed before the next leaves, which is
+// slow: allow_batched is worth having there. Either way what the stream
 // holds after a fault is a prefix of the batch, so the order of a key cannot
 // be turned round by delivering the batch again.
 //
@@ -103,9 +105,6 @@ type Publisher struct {
 	// mismatches counts sessions in a row that ended because another writer
 	// stood where we expected our own last message.
 	mismatches int
-	// conflicts is how often a cluster has refused a message id that it
-	// remembers though it refused the message itself, too; it makes new ids.
-	conflicts int
 }
 
 // New returns a Publisher. It connects at the first Deliver.
@@ -181,9 +180,6 @@ func (p *Publisher) refused(err error) error {
 func (p *Publisher) drop(cause error) {
 	if errors.Is(cause, errWrongSequence) {
 		p.mismatches++
-	}
-	if errors.Is(cause, errConflict) {
-		p.conflicts++
 	}
 	if p.session != nil {
 		p.session.close()

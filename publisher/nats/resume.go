@@ -142,21 +142,17 @@ func parseAck(m *nats.Msg) (pubAck, error) {
 	return ack, nil
 }
 
-// The server's answers to an expectation that does not hold, and to a message
-// id that it has seen and not stored (server/errors.json).
+// The server's answers to an expectation that does not hold (server/errors.json).
 const (
 	codeWrongLastSequence         = 10071
 	codeWrongLastSequenceConstant = 10164
 	codeWrongLastMsgID            = 10070
-	codeDuplicateInProcess        = 10158
 )
 
 func ackError(e *jetstream.APIError) error {
 	switch e.ErrorCode {
 	case codeWrongLastSequence, codeWrongLastSequenceConstant, codeWrongLastMsgID:
 		return fmt.Errorf("%w (%s)", errWrongSequence, e.Description)
-	case codeDuplicateInProcess:
-		return fmt.Errorf("%w (%s)", errConflict, e.Description)
 	}
 	return e
 }

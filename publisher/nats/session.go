@@ -18,7 +18,6 @@ import (
 var (
 	errLost          = errors.New("connection to NATS lost")
 	errStalled       = errors.New("no acknowledgement from JetStream")
-	errConflict      = errors.New("stream remembers the message's id from a session that broke off")
 	errWrongSequence = errors.New("stream holds a message of another writer, or of an earlier session, where ours would follow")
 )
 
@@ -243,7 +242,7 @@ func (s *session) publish(ctx context.Context, batch []publisher.Message) error 
 	switch {
 	case s.mode == ModeFast:
 		err = s.ingest(ctx, batch)
-	case s.expect:
+	case s.expect && !s.stream.replicated:
 		err = s.publishChain(ctx, batch)
 	default:
 		err = s.publishEach(ctx, batch)
@@ -260,8 +259,7 @@ func (s *session) headerSize(m *publisher.Message) int {
 	const line = len(": \r\n")
 	n := len("NATS/1.0\r\n\r\n") + len(HeaderID) + 36 + line + len(HeaderWriter) + len(m.Writer) + line
 	if s.mode == ModeMsgID {
-		const conflicts = 20
-		id := idLen + len(".") + len(m.Writer) + len(".") + conflicts
+		id := idLen + len(".") + len(m.Writer)
 		return n + len(nats.MsgIdHdr) + id + line + len(nats.ExpectedLastMsgIdHdr) + id + line
 	}
 	// The expectation is in few messages, but where it is counts.

@@ -18,7 +18,8 @@ type streamInfo struct {
 	name       string
 	subjects   []string
 	fast       bool // takes fast batch ingest
-	maxMsgSize int  // 0 or less: no limit of its own
+	replicated bool
+	maxMsgSize int // 0 or less: no limit of its own
 	created    bool
 }
 
@@ -105,7 +106,7 @@ func findStream(ctx context.Context, js jetstream.JetStream, topic string) (stre
 func newStreamInfo(i *jetstream.StreamInfo) streamInfo {
 	return streamInfo{
 		name: i.Config.Name, subjects: i.Config.Subjects,
-		fast: i.Config.AllowBatchPublish, maxMsgSize: int(i.Config.MaxMsgSize),
+		fast: i.Config.AllowBatchPublish, replicated: i.Config.Replicas > 1, maxMsgSize: int(i.Config.MaxMsgSize),
 	}
 }
 
