@@ -69,7 +69,8 @@ func (l *ledger) poll(ctx context.Context, ended <-chan error, what string, done
 }
 
 // close waits until everything committed is confirmed, reads the stream back
-// and prints the summary. It is an error if anything is missing.
+// and prints the summary. It is an error if anything is missing, repeated or
+// out of order.
 func (l *ledger) close(ctx context.Context, ended <-chan error) error {
 	waitErr := l.awaitConfirmed(ctx, ended)
 	if l.serviceEnded {
@@ -210,6 +211,8 @@ func (l *ledger) summary(h *holdings, want map[string]int) error {
 		return fmt.Errorf("%d changes are lost", lost)
 	case lost < 0:
 		return fmt.Errorf("%d events tell of changes nobody made", -lost)
+	case h.messages > len(h.ids):
+		return fmt.Errorf("%d events are repeated, although nobody else writes to the stream", h.messages-len(h.ids))
 	case differ > 0 || h.backward > 0:
 		return errors.New("the events do not tell what happened")
 	}

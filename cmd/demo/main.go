@@ -5,7 +5,8 @@
 // It runs until it is interrupted, or for the time in the environment variable
 // DURATION (such as 15s), and then closes the books: it reads the stream back,
 // counts what is lost or repeated, and rebuilds the shop from the events to
-// compare it with the tables. It ends with 1 if anything is missing.
+// compare it with the tables. It ends with 1 if anything is missing, repeated or
+// out of order.
 //
 // RATE is the number of transactions a second (default 25).
 package main
