@@ -166,14 +166,15 @@ func (p *Publisher) open(ctx context.Context) (*session, error) {
 // so twice in a row: a server that is shutting down says it once, before it
 // closes its connections.
 func (p *Publisher) refused(err error) error {
-	if !errors.Is(err, jetstream.ErrJetStreamNotEnabled) && !errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
+	if !errors.Is(err, nats.ErrNoResponders) && !errors.Is(err, jetstream.ErrJetStreamNotEnabled) &&
+		!errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
 		p.refusals = 0
 		return err
 	}
 	if p.refusals++; p.refusals == 1 {
 		return err
 	}
-	return publisher.Permanent(fmt.Errorf("%w: start nats-server with -js and enable JetStream for the account", err))
+	return publisher.Permanent(fmt.Errorf("%w: JetStream is turned off: start nats-server with -js and enable JetStream for the account", err))
 }
 
 // drop ends the session; cause is the error that made it useless.
