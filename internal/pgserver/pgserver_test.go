@@ -225,6 +225,22 @@ func TestCreateDatabaseQuotesItsName(t *testing.T) {
 	}
 }
 
+func TestWrittenFileIsTheServersOwn(t *testing.T) {
+	s := pgserver.ForTest(t, pgserver.Options{})
+	// The socket stays open: the server is asked there whether it is ready.
+	if err := s.WriteFile("pg_hba.conf", []byte("local all all trust\nhost all all 127.0.0.1/32 reject\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, err := pgx.Connect(t.Context(), s.DSN("postgres"))
+	var refused *pgconn.PgError
+	if !errors.As(err, &refused) || refused.Code != "28000" {
+		t.Fatalf("connecting past pg_hba.conf gave %v", err)
+	}
+}
+
 func TestCloseRemovesTheFolder(t *testing.T) {
 	s, err := pgserver.Start(t.Context(), pgserver.Options{})
 	if err != nil {
