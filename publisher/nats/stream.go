@@ -27,7 +27,7 @@ type streamInfo struct {
 // forbids in stream names become underscores.
 func StreamName(topic string) string {
 	return strings.Map(func(r rune) rune {
-		if strings.ContainsRune(". */>\\", r) || r <= ' ' {
+		if strings.ContainsRune(". */>\\", r) || r <= ' ' || r == 0x7f {
 			return '_'
 		}
 		return r
