@@ -26,7 +26,10 @@ import (
 type Server struct{ ns *server.Server }
 
 // readyTimeout bounds the start; recovering a large store takes its time.
-const readyTimeout = time.Minute
+const (
+	readyTimeout = time.Minute
+	readyStep    = 100 * time.Millisecond
+)
 
 // Start starts a server that listens on cfg.Listen and keeps its streams in
 // cfg.StoreDir. It returns when clients can connect, or with an error: a taken
@@ -56,23 +59,22 @@ func Start(ctx context.Context, cfg config.Embedded, log *slog.Logger) (*Server,
 	return s, nil
 }
 
+// awaitReady waits in short steps, because the server's own waiting ends neither
+// with ctx nor with the server.
 func (s *Server) awaitReady(ctx context.Context, fatal <-chan string) error {
-	ready := make(chan bool, 1)
-	go func() { ready <- s.ns.ReadyForConnections(readyTimeout) }()
-	select {
-	case ok := <-ready:
-		if !ok {
-			return errors.New("not ready in time")
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	for {
+		select {
+		case why := <-fatal:
+			return errors.New(why)
+		case <-ctx.Done():
+			return ctx.Err()
+		default:
 		}
-		return nil
-	case why := <-fatal:
-		s.ns.Shutdown()
-		<-ready
-		return errors.New(why)
-	case <-ctx.Done():
-		s.ns.Shutdown()
-		<-ready
-		return ctx.Err()
+		if s.ns.ReadyForConnections(readyStep) {
+			return nil
+		}
 	}
 }
 
