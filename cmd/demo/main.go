@@ -127,7 +127,9 @@ func withDuration(ctx context.Context, d time.Duration) (context.Context, contex
 	return context.WithTimeout(ctx, d)
 }
 
-// demoConfig is the configuration of the demo: nothing in it is special.
+// demoConfig is the configuration of the demo. All that is special in it is the
+// heartbeat: the books are closed when the position has reached the end of the
+// log, which may lie beyond the last commit and is then told by that alone.
 func demoConfig(pg *pgserver.Server, dir string) (*config.Config, error) {
 	ports, err := freePorts(2)
 	if err != nil {
@@ -136,6 +138,7 @@ func demoConfig(pg *pgserver.Server, dir string) (*config.Config, error) {
 	cfg := config.Default()
 	cfg.Listener.SlotName = "walherald"
 	cfg.Listener.ServerPort = ports[0]
+	cfg.Listener.HeartbeatInterval = time.Second
 	cfg.Monitoring.PromAddr = net.JoinHostPort("", strconv.Itoa(ports[0]))
 	cfg.Database = config.Database{Host: pg.Host(), Port: pg.Port(), Name: shopDatabase, User: "postgres"}
 	cfg.Publisher.Type = config.PublisherNATS

@@ -29,9 +29,10 @@ type daemon struct {
 }
 
 // source is the configuration's part for a database of s, whose slot has the
-// database's name.
+// database's name. A position beyond the last commit, to which nothing belongs
+// that is delivered, is told by the heartbeat alone.
 func source(s *pgserver.Server, database string) string {
-	return fmt.Sprintf("database: {host: %s, port: %d, name: %s, user: %s}\nlistener:\n  slotName: %s\n",
+	return fmt.Sprintf("database: {host: %s, port: %d, name: %s, user: %s}\nlistener:\n  heartbeatInterval: 1s\n  slotName: %s\n",
 		s.Host(), s.Port(), database, s.User(), database)
 }
 
