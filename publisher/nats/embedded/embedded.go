@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -23,7 +24,10 @@ import (
 )
 
 // Server is a running JetStream server.
-type Server struct{ ns *server.Server }
+type Server struct {
+	ns       *server.Server
+	starting sync.WaitGroup
+}
 
 // readyTimeout bounds the start; recovering a large store takes its time.
 const (
@@ -49,8 +53,8 @@ func Start(ctx context.Context, cfg config.Embedded, log *slog.Logger) (*Server,
 	}
 	fatal := &logger{log: log, fatal: make(chan string, 1)}
 	ns.SetLoggerV2(fatal, false, false, false)
-	go ns.Start() // ends by itself once the listeners run; Stop waits for the rest
 	s := &Server{ns: ns}
+	s.starting.Go(ns.Start) // ends by itself once the listeners run
 	if err := s.awaitReady(ctx, fatal.fatal); err != nil {
 		s.Stop()
 		return nil, fmt.Errorf("start embedded JetStream on %s with store %s: %w", cfg.Listen, cfg.StoreDir, err)
@@ -86,6 +90,7 @@ func (s *Server) Option() nats.Option { return nats.InProcessServer(s.ns) }
 
 // Stop shuts the server down and waits for it.
 func (s *Server) Stop() {
+	s.starting.Wait() // a start that goes on would write to the store again
 	s.ns.Shutdown()
 	s.ns.WaitForShutdown()
 }
