@@ -52,7 +52,7 @@ func TestLeaderLostUnderLoadLosesNothingAndRepeatsNothing(t *testing.T) {
 		p, _ := open(t, mode, urls, func(p *Publisher) { p.stall = 1500 * time.Millisecond })
 		failed := 0
 		l := startLoad(t, retrying(p, &failed), 500)
-		for round := range 3 {
+		for round := range 2 {
 			l.next(t, 3)
 			if round%2 == 0 {
 				stepDown(t, cluster)

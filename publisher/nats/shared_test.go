@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 
@@ -23,7 +24,10 @@ func intrude(t *testing.T, url string) func() int {
 	var running sync.WaitGroup
 	n := 0
 	running.Go(func() {
+		pace := time.NewTicker(time.Millisecond) // else there is little room for others
+		defer pace.Stop()
 		for ctx.Err() == nil {
+			<-pace.C
 			// Confirmed one by one, so that ours come between.
 			if _, err := nc.RequestWithContext(ctx, "cdc.t1", fmt.Appendf(nil, "intruder %d", n)); err == nil {
 				n++
@@ -51,9 +55,9 @@ func TestOtherWritersCauseNoLossAndNoDisorder(t *testing.T) {
 		end := intrude(t, url)
 		failed := 0
 		d := retrying(p, &failed)
-		const batches, size = 10, 200
+		const batches, size = 6, 200
 		for b := range batches {
-			if b%5 == 4 { // other writers and a fault
+			if b%3 == 2 { // other writers and a fault
 				proxy.CutAfter(int64(b * 2000))
 			}
 			mustDeliver(t, d, changes(b*size, size))
