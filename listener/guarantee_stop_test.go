@@ -77,7 +77,7 @@ func TestStopInALargeTransactionAcknowledgesNoneOfIt(t *testing.T) {
 			s.eventually("full window", r.output.window.full)
 			r.cancel()
 			select {
-			case <-r.output.window.closed:
+			case <-r.output.window.closed.Done():
 			case <-s.ctx.Done():
 				t.Fatal("the stop was not noticed")
 			}

@@ -130,7 +130,7 @@ func (l *Listener) Run(ctx context.Context) error {
 		return deliverErr
 	case !drained:
 		l.log.Warn("stopped before everything read was delivered; it will be read again at the next start",
-			"waited", l.cfg.DrainTimeout)
+			"waited", l.cfg.DrainTimeout.String())
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ type output struct {
 func (o *output) run(ctx context.Context) error {
 	tick := time.NewTicker(probeInterval)
 	defer tick.Stop()
-	if err := o.deliver.Deliver(ctx, nil); err != nil {
+	if err := o.probe(ctx); err != nil {
 		return err
 	}
 	for {
@@ -37,7 +37,7 @@ func (o *output) run(ctx context.Context) error {
 			return ctx.Err()
 		}
 		if b == nil {
-			if err := o.deliver.Deliver(ctx, nil); err != nil {
+			if err := o.probe(ctx); err != nil {
 				return err
 			}
 			continue
@@ -46,6 +46,19 @@ func (o *output) run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// probe asks the destination whether it could deliver. Where nothing is left to
+// deliver nobody waits for the answer.
+func (o *output) probe(ctx context.Context) error {
+	probeCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(o.window.closed, cancel)()
+	err := o.deliver.Deliver(probeCtx, nil)
+	if probeCtx.Err() != nil && ctx.Err() == nil {
+		return nil
+	}
+	return err
 }
 
 // one delivers one batch.

@@ -55,18 +55,21 @@ type window struct {
 	inFlight *batch
 	spare    *batch
 
-	ready  chan struct{} // there is something to take
-	room   chan struct{} // the full batch was taken
-	closed chan struct{} // nothing more will come
+	ready  chan struct{}   // there is something to take
+	room   chan struct{}   // the full batch was taken
+	closed context.Context // ends when nothing more will come
+	close  func()          // ends it; the taker still gets what is left
 
 	unsignalled int // bytes added since the taker was last woken; the filler's own
 }
 
 func newWindow(limit int) *window {
-	return &window{
+	w := &window{
 		half: limit / 2, filling: &batch{}, spare: &batch{},
-		ready: make(chan struct{}, 1), room: make(chan struct{}, 1), closed: make(chan struct{}),
+		ready: make(chan struct{}, 1), room: make(chan struct{}, 1),
 	}
+	w.closed, w.close = context.WithCancel(context.Background())
+	return w
 }
 
 // full reports whether the filler has to wait. After true, room tells when to
@@ -118,9 +121,6 @@ func (w *window) wake() {
 	notify(w.ready)
 }
 
-// close says that nothing more will be appended; the taker gets what is left.
-func (w *window) close() { close(w.closed) }
-
 // take waits for the next batch, which stays valid until done. It returns nil
 // and true when tick comes first, nil and false when the window is closed and
 // empty or ctx has ended.
@@ -130,7 +130,7 @@ func (w *window) take(ctx context.Context, tick <-chan time.Time) (b *batch, mor
 			return b, true
 		}
 		select {
-		case <-w.closed:
+		case <-w.closed.Done():
 			b := w.swap()
 			return b, b != nil
 		default:
@@ -141,7 +141,7 @@ func (w *window) take(ctx context.Context, tick <-chan time.Time) (b *batch, mor
 			return nil, true
 		case <-ctx.Done():
 			return nil, false
-		case <-w.closed:
+		case <-w.closed.Done():
 			b := w.swap()
 			return b, b != nil
 		}

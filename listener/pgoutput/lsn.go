@@ -17,6 +17,9 @@ func (l LSN) String() string {
 	return fmt.Sprintf("%X/%X", uint32(l>>32), uint32(l))
 }
 
+// MarshalText writes the LSN as String does, in logs too.
+func (l LSN) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
 // ParseLSN reads what String writes, in either case and with leading zeros up
 // to eight digits a half.
 func ParseLSN(s string) (LSN, error) {

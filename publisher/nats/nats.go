@@ -158,7 +158,7 @@ func (p *Publisher) open(ctx context.Context) (*session, error) {
 		p.hooks.Mode(s.mode)
 	}
 	p.log.Info("JetStream session opened", "server", s.nc.ConnectedAddr(), "stream", s.stream.name,
-		"mode", s.mode, "last_sequence", s.lastSeq)
+		"mode", s.mode)
 	return s, nil
 }
 

@@ -77,7 +77,7 @@ type service struct {
 func (s *service) run(ctx context.Context, l *listener.Listener, servers []*metrics.Server) error {
 	defer context.AfterFunc(ctx, func() {
 		s.health.Stopping()
-		s.log.Info("stopping: nothing more is read, what was read is delivered", "bound", s.cfg.Listener.DrainTimeout)
+		s.log.Info("stopping: nothing more is read, what was read is delivered", "bound", s.cfg.Listener.DrainTimeout.String())
 	})()
 	serveCtx, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	var serving sync.WaitGroup
@@ -122,7 +122,7 @@ func (s *service) retryHooks(name string) publisher.RetryHooks {
 			blocked = true
 			met.Failed()
 			component.Blocked(err.Error(), lsn)
-			s.log.Warn("output does not take messages, trying again", "output", name, "lsn", lsn, "again_in", again.Round(time.Millisecond),
+			s.log.Warn("output does not take messages, trying again", "output", name, "lsn", lsn, "again_in", again.Round(time.Millisecond).String(),
 				"error", err)
 		},
 		Succeeded: func() {
