@@ -70,6 +70,7 @@ type Listener struct {
 	id       identity
 	writer   string
 	queuedID publisher.ID // the last event put into the window
+	streamed bool         // there was a stream already
 
 	mu       sync.Mutex
 	progress *progress
@@ -206,12 +207,14 @@ func (l *Listener) session(ctx context.Context, established func()) (*stream, er
 		lk.close()
 		return nil, err
 	}
+	l.streamed = true
 	established()
 	l.health.Ready()
 	l.log.Info("streaming", "slot", l.cfg.SlotName, "publication", publication, "from", from, "system", lk.id.system,
 		"timeline", lk.id.timeline, "database", lk.id.database, "server_version", lk.version)
 	l.attach(s)
 	defer l.attach(nil)
+	defer l.output.window.wake() // for what came in the same piece as the end
 	return s, s.run(ctx)
 }
 
@@ -224,11 +227,13 @@ func (l *Listener) prepare(ctx context.Context, lk *link) (publication string, e
 		}
 		lk.readTo = l.flush().String()
 	}
-	publication, err = lk.prepareSlot(ctx, l.cfg, func(kind, name string) { l.log.Info("created "+kind, "name", name) })
+	stop := l.beat()
+	publication, err = lk.prepareSlot(ctx, l.cfg, func(what, name string) { l.log.Info(what, "name", name) })
+	stop()
 	if err != nil {
 		return "", err
 	}
-	if l.writer == "" {
+	if !l.streamed {
 		if err := l.begins(ctx, lk); err != nil {
 			return "", err
 		}
@@ -236,7 +241,30 @@ func (l *Listener) prepare(ctx context.Context, lk *link) (publication string, e
 	return publication, l.adopt(lk.id)
 }
 
-// begins takes the slot's position over at the first session. The server reads
+// beat shows, until stop is called, that the process waits and is not stuck: a
+// slot is only made once the transactions that are open have ended.
+func (l *Listener) beat() (stop func()) {
+	tick := time.NewTicker(l.cfg.HeartbeatInterval)
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-tick.C:
+				l.alive.Beat()
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		tick.Stop()
+		close(done)
+		<-ended
+	}
+}
+
+// begins takes the slot's position over before the first stream. The server reads
 // again from before it, and says so in keepalives: to tell it that as the
 // flushed position would take the slot back.
 func (l *Listener) begins(ctx context.Context, lk *link) error {

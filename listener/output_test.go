@@ -225,8 +225,11 @@ func TestPublishedMessagesAreCountedByTopicAndTable(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	o.met = metrics.New(reg, "test").Output("test")
 	for _, m := range []publisher.Message{
-		{Topic: "t", Table: "s.a"}, {Topic: "t", Table: "s.a"}, {Topic: "t", Table: "s.b"},
-		{Topic: "u", Table: "s.b"}, {Topic: "t", Table: "s.a"},
+		{Topic: "t", Table: "s.a"},
+		{Topic: "t", Table: "s.a"},
+		{Topic: "t", Table: "s.b"},
+		{Topic: "u", Table: "s.b"},
+		{Topic: "t", Table: "s.a"},
 	} {
 		e := &publisher.Event{New: []publisher.Value{textValue("key"), textValue("0123456789")}}
 		o.window.append(m, plainPlan, e)

@@ -77,7 +77,7 @@ func (l *link) choosePublication(ctx context.Context, cfg config.Publication) (n
 // that is older than its publication could never be read. A slot that has been
 // read before must be there: one made anew would hide that what came since is
 // lost. It returns the publication's name.
-func (l *link) prepareSlot(ctx context.Context, cfg config.Listener, created func(kind, name string)) (string, error) {
+func (l *link) prepareSlot(ctx context.Context, cfg config.Listener, tell func(what, name string)) (string, error) {
 	publication, exists, err := l.choosePublication(ctx, cfg.Publication)
 	if err != nil {
 		return "", err
@@ -97,13 +97,14 @@ func (l *link) prepareSlot(ctx context.Context, cfg config.Listener, created fun
 		if err := l.createPublication(ctx, publication, cfg.Publication.Tables); err != nil {
 			return "", err
 		}
-		created("publication", publication)
+		tell("created publication", publication)
 	}
 	if !slot.exists {
+		tell("creating slot, which waits for the transactions that are open now", cfg.SlotName)
 		if err := l.createSlot(ctx, cfg.SlotName); err != nil {
 			return "", err
 		}
-		created("slot", cfg.SlotName)
+		tell("created slot", cfg.SlotName)
 	}
 	return publication, nil
 }

@@ -60,12 +60,16 @@ func (r *results) shares() []verdict {
 	}
 	if recv != nil && jet != nil && ceiling != nil {
 		share := jet.Rate.Median / min(recv.Rate.Median, ceiling.Rate.Median)
-		all = append(all, verdict{What: "JetStream, fast ingest / the slower of pg_recvlogical and publisher alone, events/s",
-			Value: fmt.Sprintf("%.3f", share)})
+		all = append(all, verdict{
+			What:  "JetStream, fast ingest / the slower of pg_recvlogical and publisher alone, events/s",
+			Value: fmt.Sprintf("%.3f", share),
+		})
 	}
 	if ids := r.line(msgIDName); ids != nil {
-		all = append(all, verdict{"JetStream, message ids, events/s", thousands(ids.Rate.Median),
-			"≥ " + thousands(msgIDRate), ids.Rate.Median >= msgIDRate})
+		all = append(all, verdict{
+			"JetStream, message ids, events/s", thousands(ids.Rate.Median),
+			"≥ " + thousands(msgIDRate), ids.Rate.Median >= msgIDRate,
+		})
 	}
 	return all
 }
@@ -86,8 +90,10 @@ func (r *results) costs() []verdict {
 		}
 	}
 	if peak > 0 {
-		all = append(all, verdict{"walherald's largest peak memory in any run", fmt.Sprintf("%.1f MB", peak),
-			fmt.Sprintf("≤ %d MB", memoryLimit), peak <= memoryLimit})
+		all = append(all, verdict{
+			"walherald's largest peak memory in any run", fmt.Sprintf("%.1f MB", peak),
+			fmt.Sprintf("≤ %d MB", memoryLimit), peak <= memoryLimit,
+		})
 	}
 	return all
 }

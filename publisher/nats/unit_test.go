@@ -16,10 +16,22 @@ func TestSubjectFiltersMatchAsInNATS(t *testing.T) {
 		pattern, subject string
 		want             bool
 	}{
-		{"cdc.>", "cdc.a", true}, {"cdc.>", "cdc.a.b", true}, {"cdc.>", "cdc", false}, {">", "cdc", true},
-		{"cdc.*", "cdc.a", true}, {"cdc.*", "cdc.a.b", false}, {"cdc.*", "cdc", false}, {"*.a", "cdc.a", true},
-		{"cdc.a", "cdc.a", true}, {"cdc.a", "cdc.b", false}, {"cdc.a", "cdc.a.b", false}, {"cdc.a.b", "cdc.a", false},
-		{"cdc.*.>", "cdc.a", false}, {"cdc.*.>", "cdc.a.b.c", true}, {"cdc", "cdcx", false}, {"cdc.>", "cd.a", false},
+		{"cdc.>", "cdc.a", true},
+		{"cdc.>", "cdc.a.b", true},
+		{"cdc.>", "cdc", false},
+		{">", "cdc", true},
+		{"cdc.*", "cdc.a", true},
+		{"cdc.*", "cdc.a.b", false},
+		{"cdc.*", "cdc", false},
+		{"*.a", "cdc.a", true},
+		{"cdc.a", "cdc.a", true},
+		{"cdc.a", "cdc.b", false},
+		{"cdc.a", "cdc.a.b", false},
+		{"cdc.a.b", "cdc.a", false},
+		{"cdc.*.>", "cdc.a", false},
+		{"cdc.*.>", "cdc.a.b.c", true},
+		{"cdc", "cdcx", false},
+		{"cdc.>", "cd.a", false},
 	} {
 		if got := subjectMatches(c.pattern, c.subject); got != c.want {
 			t.Errorf("%s takes %s: %v, want %v", c.pattern, c.subject, got, c.want)
