@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -63,7 +64,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		s.stop(ctx)
-		_ = <-served // http.ErrServerClosed: that was us
+		if ended := <-served; !errors.Is(ended, http.ErrServerClosed) { // which was us
+			err = fmt.Errorf("serve HTTP at %s: %w", s.Addr(), ended)
+		}
 	case err = <-served:
 		err = fmt.Errorf("serve HTTP at %s: %w", s.Addr(), err)
 		s.stop(ctx)

@@ -12,16 +12,16 @@ import (
 	"github.com/walherald/walherald/publisher"
 )
 
-// deliverOnce pings the address and returns the error and everything logged.
-func deliverOnce(t *testing.T, url string) (error, string) {
+// deliverOnce pings the address and returns everything logged and the error.
+func deliverOnce(t *testing.T, url string) (logged string, err error) {
 	t.Helper()
 	var log bytes.Buffer
 	p := New(Config{URLs: []string{url}, Topic: "cdc"}, Hooks{}, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
-	err := p.Deliver(t.Context(), nil)
+	err = p.Deliver(t.Context(), nil)
 	if closeErr := p.Close(); closeErr != nil {
 		t.Error(closeErr)
 	}
-	return err, log.String()
+	return log.String(), err
 }
 
 func TestNoErrorAndNoLogRecordShowsASecret(t *testing.T) {
@@ -32,7 +32,7 @@ func TestNoErrorAndNoLogRecordShowsASecret(t *testing.T) {
 		"nats://u@geheim/x@" + address, "nats://geheim?x@" + address, "nats://geheim#x@" + address, "geheim/x@" + address,
 		"nats://u:geh\x7feim@" + address,
 	} {
-		err, log := deliverOnce(t, url)
+		log, err := deliverOnce(t, url)
 		if !publisher.IsPermanent(err) {
 			t.Errorf("%s: %v is not permanent", url, err)
 		} else if text := err.Error(); strings.Contains(text, "geh") || !strings.Contains(text, address) {
@@ -48,7 +48,7 @@ func TestOpenedSessionIsLoggedWithoutASecret(t *testing.T) {
 	token := natsserver.InProcess(t, func(o *server.Options) { o.Authorization = "geheim" }).Addr().String()
 	user := natsserver.InProcess(t, func(o *server.Options) { o.Username, o.Password = "u", "geheim" }).Addr().String()
 	for url, address := range map[string]string{"nats://geheim@" + token: token, "nats://u:geheim@" + user: user} {
-		err, log := deliverOnce(t, url)
+		log, err := deliverOnce(t, url)
 		if err != nil {
 			t.Fatal(err)
 		}
