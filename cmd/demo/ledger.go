@@ -137,7 +137,8 @@ func (l *ledger) readStream(ctx context.Context) (*holdings, error) {
 			return nil, err
 		}
 		for m := range batch.Messages() {
-			if err := h.add(m.Headers().Get(nats.HeaderID), m.Data()); err != nil {
+			id, _ := nats.EventID(m.Headers())
+			if err := h.add(id, m.Data()); err != nil {
 				return nil, err
 			}
 		}

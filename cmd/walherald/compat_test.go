@@ -93,7 +93,7 @@ func legacyRun(t *testing.T, s *pgserver.Server, broker *natsserver.Server, port
 				t.Errorf("an event lacks %s: %s", name, m.Data())
 			}
 		}
-		if e.ID != m.Headers().Get(nats.HeaderID) || time.Since(e.CommitTime).Abs() > time.Hour || e.Schema != "public" {
+		if id, _ := nats.EventID(m.Headers()); e.ID != id || time.Since(e.CommitTime).Abs() > time.Hour || e.Schema != "public" {
 			t.Errorf("event %s", m.Data())
 		}
 		subjects, events = append(subjects, m.Subject()), append(events, e)

@@ -181,7 +181,10 @@ func (b *books) apply(e *event) {
 func balance(t *testing.T, l *load, stream jetstream.Stream) {
 	t.Helper()
 	b := newBooks()
-	readStream(t, stream, func(m jetstream.Msg) { b.add(m.Headers().Get(nats.HeaderID), m.Data()) })
+	readStream(t, stream, func(m jetstream.Msg) {
+		id, _ := nats.EventID(m.Headers())
+		b.add(id, m.Data())
+	})
 	b.complete()
 	for _, fault := range b.faults[:min(len(b.faults), 20)] {
 		t.Error(fault)

@@ -42,7 +42,8 @@ func conformanceRead(t *testing.T, url string) []publishertest.Stored {
 	t.Helper()
 	var all []publishertest.Stored
 	for _, m := range storedMessages(t, url) {
-		id, err := publisher.ParseID(m.Headers().Get(HeaderID))
+		text, _ := EventID(m.Headers())
+		id, err := publisher.ParseID(text)
 		if err != nil {
 			t.Fatal(fmt.Errorf("message %s: %w", m.Data(), err))
 		}

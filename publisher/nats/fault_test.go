@@ -44,10 +44,7 @@ func TestBatchCutAnywhereIsStoredOnceAndInOrder(t *testing.T) {
 // The server has stored it and we do not know.
 func TestLostConfirmationsCauseNoRepeats(t *testing.T) {
 	forBothModes(t, func(t *testing.T, mode string) {
-		bytes := 150.0 // fewer than the acknowledgements of a batch have
-		if mode == ModeMsgID {
-			bytes = 300 * 60
-		}
+		const bytes = 100 // fewer than the acknowledgements of a batch have
 		withCuts(t, mode, func(proxy *faultproxy.Proxy, at float64) {
 			proxy.CutRepliesAfter(int64(at * bytes))
 		})

@@ -132,14 +132,15 @@ func stored(t *testing.T, url string) []int {
 	t.Helper()
 	var numbers []int
 	for _, m := range storedMessages(t, url) {
-		if m.Headers().Get(HeaderWriter) != testWriter {
+		got, writer := EventID(m.Headers())
+		if writer != testWriter {
 			continue
 		}
 		var n int
 		if _, err := fmt.Sscanf(string(m.Data()), "%d", &n); err != nil {
 			t.Fatalf("body %q: %v", m.Data(), err)
 		}
-		if got := m.Headers().Get(HeaderID); got != testID(n).String() {
+		if got != testID(n).String() {
 			t.Fatalf("change %d has id %s", n, got)
 		}
 		numbers = append(numbers, n)

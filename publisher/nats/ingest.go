@@ -29,7 +29,7 @@ const (
 func (s *session) ingest(ctx context.Context, batch []publisher.Message) error {
 	s.batches++
 	replies, ids := s.ingestStrings(batch)
-	out := newOutgoing(s.writer)
+	out := newOutgoing()
 	stall := newStall()
 	defer stall.Stop()
 
@@ -110,7 +110,7 @@ func (s *session) ofCurrentBatch(subject string) bool {
 
 // ingestStrings prepares the reply subject and the id of each message.
 func (s *session) ingestStrings(batch []publisher.Message) (replies, ids *texts) {
-	replies, ids = newTexts(len(batch)), newTexts(len(batch))
+	replies, ids = s.texts()
 	head := fmt.Sprintf("%s.%d.%d.fail.", s.inbox, s.batches, ingestFlow)
 	for i := range batch {
 		op := opAppend
@@ -126,7 +126,7 @@ func (s *session) ingestStrings(batch []publisher.Message) (replies, ids *texts)
 		replies.buf = append(replies.buf, op...)
 		replies.buf = append(replies.buf, ".$FI"...)
 		replies.end()
-		ids.id(batch[i].ID)
+		ids.id(&batch[i])
 	}
-	return replies.seal(), ids.seal()
+	return replies, ids
 }

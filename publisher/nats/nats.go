@@ -16,7 +16,7 @@
 //
 // # How it goes on after a fault
 //
-// Every message carries its event id and its writer as headers. Ids of one
+// Every message carries its event id and its writer in a header. Ids of one
 // writer are ordered, so the last message of ours in the stream says what is
 // held already. A new session reads it, leaves out what it covers, and lets
 // the first message after it expect the sequence it has just read: if a
@@ -34,6 +34,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -42,13 +43,17 @@ import (
 	"github.com/walherald/walherald/publisher"
 )
 
-// Names of the headers every message carries.
-const (
-	// HeaderID holds the event id.
-	HeaderID = "Walherald-Id"
-	// HeaderWriter holds publisher.Message.Writer.
-	HeaderWriter = "Walherald-Writer"
-)
+// HeaderID is the header every message carries: its event id and its writer
+// (publisher.Message), with a dot between them. It is one header because each
+// costs client and server as much as some columns.
+const HeaderID = "Walherald-Id"
+
+// EventID returns the event id and the writer that a message's headers hold;
+// both are empty if it is none of walherald's.
+func EventID(h nats.Header) (id, writer string) {
+	id, writer, _ = strings.Cut(h.Get(HeaderID), ".")
+	return id, writer
+}
 
 // stallTimeout is how long a session waits for the next acknowledgement before
 // it gives the connection up. A leader that is lost takes what was on its way

@@ -2,6 +2,7 @@ package nats
 
 import (
 	"strconv"
+	"unsafe"
 
 	"github.com/nats-io/nats.go"
 
@@ -15,9 +16,9 @@ type outgoing struct {
 	id  []string
 }
 
-func newOutgoing(writer string) *outgoing {
+func newOutgoing() *outgoing {
 	id := []string{""}
-	return &outgoing{id: id, msg: nats.Msg{Header: nats.Header{HeaderID: id, HeaderWriter: {writer}}}}
+	return &outgoing{id: id, msg: nats.Msg{Header: nats.Header{HeaderID: id}}}
 }
 
 // send publishes the message. The client has copied everything when it returns.
@@ -44,40 +45,38 @@ func (o *outgoing) expectAfterID(id string) {
 
 func (o *outgoing) expectNothing() { delete(o.msg.Header, nats.ExpectedLastSeqHdr) }
 
-// texts are many short strings cut from one: a batch costs a few allocations
-// instead of some per message.
+// texts are many short strings that share one buffer, which the next batch uses
+// again: the client copies what it is given before send returns, so nothing is
+// left to point to the old bytes. A string that is kept has to be cloned.
 type texts struct {
 	buf  []byte
-	all  string
 	ends []int
 	at   int
 }
 
-func newTexts(n int) *texts {
-	return &texts{ends: make([]int, 0, n), buf: make([]byte, 0, n*64)}
-}
+// reset forgets all strings.
+func (t *texts) reset() { t.buf, t.ends, t.at = t.buf[:0], t.ends[:0], 0 }
 
 // end ends the string appended to buf.
 func (t *texts) end() { t.ends = append(t.ends, len(t.buf)) }
 
-// id adds the text of an id.
-func (t *texts) id(id publisher.ID) {
-	t.buf, _ = id.AppendText(t.buf)
+// id adds what the headers hold of a message: its id and what that is unique
+// within. The same position can hold another change on another timeline, which
+// the server must not take for a repeat.
+func (t *texts) id(m *publisher.Message) {
+	t.buf, _ = m.ID.AppendText(t.buf)
+	t.buf = append(t.buf, '.')
+	t.buf = append(t.buf, m.Writer...)
 	t.end()
 }
 
-// seal makes the strings; nothing can be added any more.
-func (t *texts) seal() *texts {
-	t.all, t.buf = string(t.buf), nil
-	return t
-}
-
-// next returns the strings one after the other.
+// next returns the strings one after the other, valid until reset.
 func (t *texts) next() string {
 	start := 0
 	if t.at > 0 {
 		start = t.ends[t.at-1]
 	}
 	t.at++
-	return t.all[start:t.ends[t.at-1]]
+	text := t.buf[start:t.ends[t.at-1]]
+	return unsafe.String(unsafe.SliceData(text), len(text))
 }

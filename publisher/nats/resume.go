@@ -66,10 +66,11 @@ func (s *session) lastID(ctx context.Context, writer string, seq uint64) (publis
 		if err != nil {
 			return publisher.ID{}, err
 		}
-		if hdr.Get(HeaderWriter) != writer {
+		text, of := EventID(hdr)
+		if of != writer {
 			continue
 		}
-		id, err := publisher.ParseID(hdr.Get(HeaderID))
+		id, err := publisher.ParseID(text)
 		if err != nil {
 			return publisher.ID{}, fmt.Errorf("message %d: %w", seq, err)
 		}

@@ -18,7 +18,7 @@ import (
 var (
 	errLost          = errors.New("connection to NATS lost")
 	errStalled       = errors.New("no acknowledgement from JetStream")
-	errWrongSequence = errors.New("stream holds a message of another writer, or of an earlier session, where ours would follow")
+	errWrongSequence = errors.New("a message of ours was refused, or the stream holds one of another writer, or of an earlier session, where the next would follow")
 )
 
 // maxOutstanding bounds the messages published and not yet acknowledged. It is
@@ -58,6 +58,8 @@ type session struct {
 
 	subjects map[string]bool // subjects known to be taken by the stream
 	batches  uint64          // numbers ingest batches
+	replies  texts           // of the current batch
+	ids      texts
 }
 
 // newSession connects, finds or makes the stream and chooses the mode.
@@ -257,9 +259,9 @@ func (s *session) publish(ctx context.Context, batch []publisher.Message) error 
 // headerSize is the number of bytes the message's headers add.
 func (s *session) headerSize(m *publisher.Message) int {
 	const line = len(": \r\n")
-	n := len("NATS/1.0\r\n\r\n") + len(HeaderID) + 36 + line + len(HeaderWriter) + len(m.Writer) + line
+	id := 36 + len(".") + len(m.Writer)
+	n := len("NATS/1.0\r\n\r\n") + len(HeaderID) + id + line
 	if s.mode == ModeMsgID {
-		id := idLen + len(".") + len(m.Writer)
 		return n + len(nats.MsgIdHdr) + id + line + len(nats.ExpectedLastMsgIdHdr) + id + line
 	}
 	// The expectation is in few messages, but where it is counts.
@@ -279,6 +281,13 @@ func (s *session) checkSubject(m *publisher.Message) error {
 	}
 	s.subjects[m.Topic] = true
 	return nil
+}
+
+// texts returns the places for the reply subjects and ids of a batch, emptied.
+func (s *session) texts() (replies, ids *texts) {
+	s.replies.reset()
+	s.ids.reset()
+	return &s.replies, &s.ids
 }
 
 // send publishes one message of a batch. Until awaitAck has to wait it may stay
