@@ -29,7 +29,7 @@ func Check(ctx context.Context, cfg config.Listener, db config.Database) []confi
 	defer cancel()
 	p := &preflight{cfg: cfg, db: db}
 	if !p.connect(ctx) {
-		return p.findings
+		return p.Findings
 	}
 	defer p.link.close()
 	for _, look := range []func(context.Context) error{
@@ -37,13 +37,13 @@ func Check(ctx context.Context, cfg config.Listener, db config.Database) []confi
 	} {
 		err := look(ctx)
 		if err != nil && !errors.Is(err, errTold) {
-			p.fail("database", "run the check again; if this comes back, the server's log says more", "check ended early: %s", cause(err))
+			p.Fail("database", "run the check again; if this comes back, the server's log says more", "check ended early: %s", cause(err))
 		}
 		if err != nil {
 			break
 		}
 	}
-	return p.findings
+	return p.Findings
 }
 
 // errTold ends a Check whose last finding says why.
@@ -51,10 +51,11 @@ var errTold = errors.New("told")
 
 // preflight is one Check.
 type preflight struct {
-	cfg      config.Listener
-	db       config.Database
-	link     *link
-	findings []config.Finding
+	config.Findings
+
+	cfg  config.Listener
+	db   config.Database
+	link *link
 
 	// plain says that the link is no replication connection, because that one
 	// was refused.
@@ -63,22 +64,6 @@ type preflight struct {
 	publication string
 	published   bool // the publication exists
 	slot        slotState
-}
-
-func (p *preflight) add(s config.Severity, path, remedy, format string, args []any) {
-	p.findings = append(p.findings, config.Finding{Severity: s, Path: path, What: fmt.Sprintf(format, args...), Remedy: remedy})
-}
-
-func (p *preflight) ok(path, format string, args ...any) {
-	p.add(config.FindingOK, path, "", format, args)
-}
-
-func (p *preflight) warn(path, remedy, format string, args ...any) {
-	p.add(config.FindingWarning, path, remedy, format, args)
-}
-
-func (p *preflight) fail(path, remedy, format string, args ...any) {
-	p.add(config.FindingError, path, remedy, format, args)
 }
 
 // row returns the first row of a query.
@@ -97,7 +82,7 @@ func (p *preflight) row(ctx context.Context, sql string) ([]string, error) {
 // replication is refused, an ordinary connection shows what else is to be done.
 func (p *preflight) connect(ctx context.Context) bool {
 	if _, err := tlsConfig(p.db); err != nil {
-		p.fail("database.ssl.caCert", "name a PEM file with the authorities to trust", "%v", err)
+		p.Fail("database.ssl.caCert", "name a PEM file with the authorities to trust", "%v", err)
 		return false
 	}
 	var err error
@@ -115,7 +100,7 @@ func (p *preflight) connect(ctx context.Context) bool {
 		}
 	}
 	path, remedy := refusal(err)
-	p.fail(path, remedy, "cannot connect to PostgreSQL at %s: %s", p.address(), cause(err))
+	p.Fail(path, remedy, "cannot connect to PostgreSQL at %s: %s", p.address(), cause(err))
 	return false
 }
 
@@ -127,17 +112,17 @@ func (p *preflight) connected() {
 	if _, ok := p.link.pg.Conn().(*tls.Conn); ok {
 		encryption = "with TLS"
 	}
-	p.ok("database", "connected to PostgreSQL %s at %s as %s, database %s, %s", version, p.address(), p.db.User, p.db.Name, encryption)
+	p.OK("database", "connected to PostgreSQL %s at %s as %s, database %s, %s", version, p.address(), p.db.User, p.db.Name, encryption)
 }
 
 // noReplication explains why an ordinary connection is all there is.
 func (p *preflight) noReplication(state string, err error) {
 	if state == "53300" {
-		p.fail("database", "raise max_wal_senders, which takes a restart of the server, or end a replication connection that is not needed",
+		p.Fail("database", "raise max_wal_senders, which takes a restart of the server, or end a replication connection that is not needed",
 			"no walsender is free: %s", cause(err))
 		return
 	}
-	p.fail("database.user", "let a superuser run: ALTER ROLE "+quoteIdent(p.db.User)+" REPLICATION (managed servers have a role to grant instead, such as rds_replication)",
+	p.Fail("database.user", "let a superuser run: ALTER ROLE "+quoteIdent(p.db.User)+" REPLICATION (managed servers have a role to grant instead, such as rds_replication)",
 		"role %s may not replicate: it is no superuser and lacks REPLICATION", p.db.User)
 }
 
@@ -229,18 +214,18 @@ func (p *preflight) server(ctx context.Context) error {
 	}
 	level, major := r[0], p.link.version/10000
 	if level == "logical" {
-		p.ok("database", "wal_level is logical")
+		p.OK("database", "wal_level is logical")
 	} else {
-		p.fail("database", "let a superuser run: ALTER SYSTEM SET wal_level = logical; then restart the server",
+		p.Fail("database", "let a superuser run: ALTER SYSTEM SET wal_level = logical; then restart the server",
 			"wal_level is %s, walherald needs logical", level)
 	}
 	p.standby = r[1] == "t"
 	if p.standby && major < 16 {
-		p.fail("database.host", "name the primary, or upgrade", "server is a standby, and those can be read from PostgreSQL 16 on only; this is %d", major)
+		p.Fail("database.host", "name the primary, or upgrade", "server is a standby, and those can be read from PostgreSQL 16 on only; this is %d", major)
 		return errTold
 	}
 	if p.cfg.DropForeignOrigin && major < 16 {
-		p.fail("listener.dropForeignOrigin", "remove it, or upgrade", "needs PostgreSQL 16 or newer, the server is version %d", major)
+		p.Fail("listener.dropForeignOrigin", "remove it, or upgrade", "needs PostgreSQL 16 or newer, the server is version %d", major)
 	}
 	return nil
 }
@@ -255,8 +240,8 @@ func (p *preflight) replication(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.ok("database.user", "role %s may replicate", p.db.User)
-	p.ok("database", "walsenders in use: %s of %s, the one of this check among them", r[0], r[1])
+	p.OK("database.user", "role %s may replicate", p.db.User)
+	p.OK("database", "walsenders in use: %s of %s, the one of this check among them", r[0], r[1])
 	return nil
 }
 
@@ -276,7 +261,7 @@ func (p *preflight) checkPublication(ctx context.Context) error {
 	case p.slot.exists:
 		return nil // judgeSlot refuses that
 	case p.standby:
-		p.fail("listener.publication", "create it on the primary", "publication %q does not exist, and a standby cannot create it", p.publication)
+		p.Fail("listener.publication", "create it on the primary", "publication %q does not exist, and a standby cannot create it", p.publication)
 		return nil
 	}
 	return p.newPublication(ctx)
@@ -300,7 +285,7 @@ func (p *preflight) existingPublication(ctx context.Context) error {
 	if r[0] == "t" {
 		scope = "of all tables"
 	}
-	p.ok("listener.publication", "publication %q exists and publishes %s %s, %s now", p.publication, strings.Join(actions, ", "), scope, r[5])
+	p.OK("listener.publication", "publication %q exists and publishes %s %s, %s now", p.publication, strings.Join(actions, ", "), scope, r[5])
 	return nil
 }
 
@@ -312,13 +297,13 @@ func (p *preflight) newPublication(ctx context.Context) error {
 		return err
 	}
 	superuser, mayCreate := r[0] == "t", r[1] == "t"
-	before, tables := len(p.findings), p.cfg.Publication.Tables
+	before, tables := len(p.Findings), p.cfg.Publication.Tables
 	switch {
 	case len(tables) == 0 && !superuser:
-		p.fail("listener.publication", "let a superuser run: CREATE PUBLICATION "+quoteIdent(p.publication)+" FOR ALL TABLES; or list tables that the role owns",
+		p.Fail("listener.publication", "let a superuser run: CREATE PUBLICATION "+quoteIdent(p.publication)+" FOR ALL TABLES; or list tables that the role owns",
 			"publication %q does not exist, and role %s may not create it: for all tables only a superuser can", p.publication, p.db.User)
 	case !mayCreate:
-		p.fail("listener.publication", "let the owner of the database run: GRANT CREATE ON DATABASE "+quoteIdent(p.db.Name)+" TO "+quoteIdent(p.db.User),
+		p.Fail("listener.publication", "let the owner of the database run: GRANT CREATE ON DATABASE "+quoteIdent(p.db.Name)+" TO "+quoteIdent(p.db.User),
 			"publication %q does not exist, and role %s may not create it in this database", p.publication, p.db.User)
 	}
 	for _, name := range tables {
@@ -326,14 +311,14 @@ func (p *preflight) newPublication(ctx context.Context) error {
 			return err
 		}
 	}
-	if len(p.findings) > before {
+	if len(p.Findings) > before {
 		return nil
 	}
 	scope := "all tables"
 	if len(tables) > 0 {
 		scope = strings.Join(tables, ", ")
 	}
-	p.ok("listener.publication", "publication %q does not exist and would be created for %s", p.publication, scope)
+	p.OK("listener.publication", "publication %q does not exist and would be created for %s", p.publication, scope)
 	return p.identities(ctx)
 }
 
@@ -348,17 +333,17 @@ func (p *preflight) table(ctx context.Context, name string) error {
 		return err
 	}
 	if len(rows) == 0 {
-		p.fail(path, "correct the name (its case counts), or create the table", "table %s does not exist", name)
+		p.Fail(path, "correct the name (its case counts), or create the table", "table %s does not exist", name)
 		return nil
 	}
 	switch rows[0][0] {
 	case "kind":
-		p.fail(path, "remove it from the list", "%s is no table, and nothing else can be published", name)
+		p.Fail(path, "remove it from the list", "%s is no table, and nothing else can be published", name)
 	case "unlogged":
-		p.fail(path, "let its owner run: ALTER TABLE "+quoteTable(name)+" SET LOGGED; or remove it from the list",
+		p.Fail(path, "let its owner run: ALTER TABLE "+quoteTable(name)+" SET LOGGED; or remove it from the list",
 			"table %s is unlogged or temporary: its changes are not in the log", name)
 	case "owner":
-		p.fail(path, "let a superuser create publication "+quoteIdent(p.publication)+", or make the role the owner of the table",
+		p.Fail(path, "let a superuser create publication "+quoteIdent(p.publication)+", or make the role the owner of the table",
 			"role %s does not own table %s and may not publish it", p.db.User, name)
 	}
 	return nil
@@ -390,7 +375,7 @@ func (p *preflight) identities(ctx context.Context) error {
 		WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND (`+strings.Join(which, " OR ")+`) AND (c.relreplident = 'n'
 			OR c.relreplident = 'd' AND NOT EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisprimary))`)
 	if err == nil && r[0] != "0" {
-		p.warn("listener.publication", "give them a primary key, or let their owner run: ALTER TABLE ... REPLICA IDENTITY FULL",
+		p.Warn("listener.publication", "give them a primary key, or let their owner run: ALTER TABLE ... REPLICA IDENTITY FULL",
 			"once published, UPDATE and DELETE fail for everybody on tables without a replica identity (%s): %s", r[0], r[1])
 	}
 	return err
@@ -403,7 +388,7 @@ func (p *preflight) checkSlot(ctx context.Context) error {
 	if err := p.link.judgeSlot(p.cfg.SlotName, p.slot, p.publication, p.published); err != nil {
 		// The service's own words; what to do follows the semicolon.
 		what, remedy, _ := strings.Cut(err.Error(), "; ")
-		p.fail("listener.slotName", remedy, "%s", what)
+		p.Fail("listener.slotName", remedy, "%s", what)
 		return nil
 	}
 	// A standby has no position of its own to write at. The transaction that
@@ -416,14 +401,14 @@ func (p *preflight) checkSlot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.ok("listener.slotName", "slot %s exists, is confirmed up to %s and keeps %s of log", p.cfg.SlotName, p.slot.confirmed, r[0])
+	p.OK("listener.slotName", "slot %s exists, is confirmed up to %s and keeps %s of log", p.cfg.SlotName, p.slot.confirmed, r[0])
 	if r[1] == "t" {
-		p.warn("listener.slotName", "nothing, if the slot has been read through it before; otherwise, should walherald end with "+
+		p.Warn("listener.slotName", "nothing, if the slot has been read through it before; otherwise, should walherald end with "+
 			"\"publication does not exist\", drop the slot and accept that changes since then are lost: SELECT pg_drop_replication_slot("+
 			quoteLiteral(p.cfg.SlotName)+")", "publication %q may be younger than slot %s, which could not be read then", p.publication, p.cfg.SlotName)
 	}
 	if p.slot.activePID != "" {
-		p.warn("listener.slotName", "nothing, if that is the walherald you know of; otherwise stop it, or choose another listener.slotName",
+		p.Warn("listener.slotName", "nothing, if that is the walherald you know of; otherwise stop it, or choose another listener.slotName",
 			"slot %s is read by process %s of the server: walherald would wait for it to end", p.cfg.SlotName, p.slot.activePID)
 	}
 	return nil
@@ -438,13 +423,13 @@ func (p *preflight) newSlot(ctx context.Context) error {
 	}
 	left, used, limit, idle := r[0] == "t", r[1], r[2], r[3]
 	if left {
-		p.ok("listener.slotName", "slot %s does not exist and would be created; slots in use: %s of %s", p.cfg.SlotName, used, limit)
+		p.OK("listener.slotName", "slot %s does not exist and would be created; slots in use: %s of %s", p.cfg.SlotName, used, limit)
 		return nil
 	}
 	remedy := "raise max_replication_slots, which takes a restart of the server"
 	if idle != "" {
 		remedy += ", or drop a slot that nobody will read again; not read now: " + idle
 	}
-	p.fail("listener.slotName", remedy, "slot %s does not exist, and all %s slots of the server are taken", p.cfg.SlotName, limit)
+	p.Fail("listener.slotName", remedy, "slot %s does not exist, and all %s slots of the server are taken", p.cfg.SlotName, limit)
 	return nil
 }

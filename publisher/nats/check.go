@@ -37,48 +37,33 @@ func Check(ctx context.Context, cfg Config, subjects ...string) []config.Finding
 	s := &session{p: New(cfg, Hooks{}, slog.New(slog.DiscardHandler)), closed: make(chan struct{}), acks: make(chan *nats.Msg)}
 	if err := s.connect(ctx); err != nil {
 		p.unreachable(err)
-		return p.findings
+		return p.Findings
 	}
 	defer s.close()
 	p.nc = s.nc
-	p.ok("publisher.address", "connected to NATS %s at %s", p.nc.ConnectedServerVersion(), p.nc.ConnectedAddr())
+	p.OK("publisher.address", "connected to NATS %s at %s", p.nc.ConnectedServerVersion(), p.nc.ConnectedAddr())
 	p.stream(ctx)
-	return p.findings
+	return p.Findings
 }
 
 // preflight is one Check.
 type preflight struct {
+	config.Findings
+
 	cfg      Config
 	subjects []string
 	nc       *nats.Conn
-	findings []config.Finding
-}
-
-func (p *preflight) add(s config.Severity, path, remedy, format string, args []any) {
-	p.findings = append(p.findings, config.Finding{Severity: s, Path: path, What: fmt.Sprintf(format, args...), Remedy: remedy})
-}
-
-func (p *preflight) ok(path, format string, args ...any) {
-	p.add(config.FindingOK, path, "", format, args)
-}
-
-func (p *preflight) warn(path, remedy, format string, args ...any) {
-	p.add(config.FindingWarning, path, remedy, format, args)
-}
-
-func (p *preflight) fail(path, remedy, format string, args ...any) {
-	p.add(config.FindingError, path, remedy, format, args)
 }
 
 // unreachable says why there is no connection and what to do.
 func (p *preflight) unreachable(err error) {
 	if errors.Is(err, errNoURL) {
-		p.fail("publisher.address", "write addresses as nats://user:password@host:4222, with % and the like in user and password escaped as in any URL",
+		p.Fail("publisher.address", "write addresses as nats://user:password@host:4222, with % and the like in user and password escaped as in any URL",
 			"an address is no URL")
 		return
 	}
 	path, remedy := connectRemedy(err)
-	p.fail(path, remedy, "cannot connect to NATS at %v: %v", config.Addresses(p.cfg.URLs), errors.Unwrap(err))
+	p.Fail(path, remedy, "cannot connect to NATS at %v: %v", config.Addresses(p.cfg.URLs), errors.Unwrap(err))
 }
 
 func connectRemedy(err error) (path, remedy string) {
@@ -111,12 +96,12 @@ func (p *preflight) stream(ctx context.Context) {
 	info, err := findStream(findCtx, js, p.cfg.Topic)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
-		p.ok("publisher.address", "JetStream is enabled")
+		p.OK("publisher.address", "JetStream is enabled")
 		p.newStream()
 	case err != nil:
 		p.noJetStream(err)
 	default:
-		p.ok("publisher.address", "JetStream is enabled")
+		p.OK("publisher.address", "JetStream is enabled")
 		p.existingStream(ctx, js, info)
 	}
 }
@@ -124,20 +109,20 @@ func (p *preflight) stream(ctx context.Context) {
 func (p *preflight) noJetStream(err error) {
 	switch {
 	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrJetStreamNotEnabled):
-		p.fail("publisher.address", "start nats-server with -js, or with jetstream in its configuration", "server has JetStream turned off")
+		p.Fail("publisher.address", "start nats-server with -js, or with jetstream in its configuration", "server has JetStream turned off")
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
-		p.fail("publisher.address", "enable JetStream for the account in the server's configuration", "JetStream is not enabled for this account")
+		p.Fail("publisher.address", "enable JetStream for the account in the server's configuration", "JetStream is not enabled for this account")
 	case errors.Is(p.nc.LastError(), nats.ErrPermissionViolation):
-		p.fail("publisher.address", "let the user publish to $JS.API.> and to "+p.cfg.Topic+".>, and subscribe to _INBOX.>",
+		p.Fail("publisher.address", "let the user publish to $JS.API.> and to "+p.cfg.Topic+".>, and subscribe to _INBOX.>",
 			"user may not use JetStream: %v", p.nc.LastError())
 	default:
-		p.fail("publisher.address", "see whether JetStream has a leader: nats server report jetstream", "JetStream does not answer: %v", err)
+		p.Fail("publisher.address", "see whether JetStream has a leader: nats server report jetstream", "JetStream does not answer: %v", err)
 	}
 }
 
 // newStream tells of the stream a start would create.
 func (p *preflight) newStream() {
-	p.ok("publisher.topic", "stream %s does not exist and would be created for %s.>", StreamName(p.cfg.Topic), p.cfg.Topic)
+	p.OK("publisher.topic", "stream %s does not exist and would be created for %s.>", StreamName(p.cfg.Topic), p.cfg.Topic)
 	p.mode(hasFastIngest(p.nc.ConnectedServerVersion()))
 	p.limit(0)
 }
@@ -153,7 +138,7 @@ func hasFastIngest(version string) bool {
 }
 
 func (p *preflight) existingStream(ctx context.Context, js jetstream.JetStream, info streamInfo) {
-	p.ok("publisher.topic", "stream %s exists and takes %s", info.name, strings.Join(info.subjects, ", "))
+	p.OK("publisher.topic", "stream %s exists and takes %s", info.name, strings.Join(info.subjects, ", "))
 	p.fits(info)
 	p.acknowledges(ctx, js, info.name)
 	p.mode(info.fast)
@@ -168,9 +153,9 @@ func (p *preflight) acknowledges(ctx context.Context, js jetstream.JetStream, na
 	case err != nil:
 		p.noJetStream(err)
 	case st.CachedInfo().Config.NoAck:
-		p.fail("publisher.topic", "run: nats stream edit "+name+" --ack", "stream %s does not acknowledge what it stores", name)
+		p.Fail("publisher.topic", "run: nats stream edit "+name+" --ack", "stream %s does not acknowledge what it stores", name)
 	case st.CachedInfo().Config.Sealed:
-		p.fail("publisher.topic", "choose another publisher.topic", "stream %s is sealed and takes nothing any more", name)
+		p.Fail("publisher.topic", "choose another publisher.topic", "stream %s is sealed and takes nothing any more", name)
 	}
 }
 
@@ -190,14 +175,14 @@ func (p *preflight) fits(info streamInfo) {
 	})
 	switch {
 	case all:
-		p.ok("publisher.topic", "stream %s takes every subject of the topic", info.name)
+		p.OK("publisher.topic", "stream %s takes every subject of the topic", info.name)
 	case !some:
-		p.fail("publisher.topic", remedy, "stream %s takes nothing of %s", info.name, strings.Join(p.subjects, ", "))
+		p.Fail("publisher.topic", remedy, "stream %s takes nothing of %s", info.name, strings.Join(p.subjects, ", "))
 	case len(refused) > 0:
-		p.warn("publisher.topic", remedy, "stream %s does not take all of %s: a change of a table it has no subject for would stop walherald",
+		p.Warn("publisher.topic", remedy, "stream %s does not take all of %s: a change of a table it has no subject for would stop walherald",
 			info.name, strings.Join(refused, ", "))
 	default:
-		p.ok("publisher.topic", "stream %s takes the subjects of all tables without a dot in their names", info.name)
+		p.OK("publisher.topic", "stream %s takes the subjects of all tables without a dot in their names", info.name)
 	}
 }
 
@@ -219,12 +204,12 @@ func overlap(a, b string) bool {
 func (p *preflight) mode(fast bool) {
 	switch {
 	case fast:
-		p.ok("publisher.topic", "messages are written by fast ingest")
+		p.OK("publisher.topic", "messages are written by fast ingest")
 	case hasFastIngest(p.nc.ConnectedServerVersion()):
-		p.add(config.FindingOK, "publisher.topic", "for fast ingest, set allow_batched: true in the stream's configuration (nats stream edit --config)",
-			"messages are written with message ids, which is slower: the stream has fast ingest turned off", nil)
+		p.Add(config.FindingOK, "publisher.topic", "for fast ingest, set allow_batched: true in the stream's configuration (nats stream edit --config)",
+			"messages are written with message ids, which is slower: the stream has fast ingest turned off")
 	default:
-		p.ok("publisher.topic", "messages are written with message ids: fast ingest came with NATS 2.14, which is newer than this server")
+		p.OK("publisher.topic", "messages are written with message ids: fast ingest came with NATS 2.14, which is newer than this server")
 	}
 }
 
@@ -238,5 +223,5 @@ func (p *preflight) limit(ofStream int) {
 	if p.cfg.SkipOversize {
 		what = "are dropped and logged"
 	}
-	p.ok("publisher.oversize", "messages above %s (%s) %s", config.ByteSize(limit), whose, what)
+	p.OK("publisher.oversize", "messages above %s (%s) %s", config.ByteSize(limit), whose, what)
 }
