@@ -23,6 +23,7 @@ import (
 	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/internal/pgserver"
 	"github.com/walherald/walherald/internal/pgserver/child"
+	"github.com/walherald/walherald/publisher"
 )
 
 // checked is a server with a configuration that its superuser could run.
@@ -100,7 +101,7 @@ func (c *checked) awaitDisconnected(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for c.value(t, "SELECT count(*)::text FROM pg_stat_activity WHERE application_name = 'walherald'") != "0" {
-		if err := sleep(ctx, 10*time.Millisecond); err != nil {
+		if err := publisher.Sleep(ctx, 10*time.Millisecond); err != nil {
 			t.Fatalf("the connection is still there: %v", err)
 		}
 	}

@@ -28,7 +28,6 @@ package listener
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -172,7 +171,7 @@ func (l *Listener) read(ctx context.Context) (*stream, error) {
 			return nil, err
 		}
 		l.report(err)
-		if sleep(ctx, pause.NextBackOff()) != nil {
+		if publisher.Sleep(ctx, pause.NextBackOff()) != nil {
 			return nil, nil
 		}
 		l.met.Reconnected()
@@ -363,18 +362,6 @@ func (l *Listener) transactionTooLarge(xid uint32) {
 	l.log.Error("transaction is larger than listener.maxTransactionSize, its further changes are dropped",
 		"xid", xid, "limit", l.cfg.MaxTransactionSize)
 	l.met.Problem(metrics.ProblemTransactionSize)
-}
-
-// sleep waits for d or the end of ctx.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return errors.Join(ctx.Err(), context.Cause(ctx))
-	}
 }
 
 // FormatLSN returns an LSN in the form the server writes it, such as

@@ -59,7 +59,7 @@ func (r *retrier) Deliver(ctx context.Context, batch []Message) error {
 			}
 			r.hooks.Failed(err, first, again)
 		}
-		if err := wait(ctx, again); err != nil {
+		if err := Sleep(ctx, again); err != nil {
 			return err
 		}
 	}
@@ -74,7 +74,8 @@ func (r *retrier) attempt(ctx context.Context, batch []Message) error {
 	return r.Deliverer.Deliver(ctx, batch)
 }
 
-func wait(ctx context.Context, d time.Duration) error {
+// Sleep pauses for d and returns nil, or returns ctx's error as soon as ctx ends.
+func Sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
