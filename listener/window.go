@@ -80,9 +80,9 @@ func (w *window) full() bool {
 	return w.filling.size >= w.half || len(w.filling.msgs) >= maxBatch
 }
 
-// append encodes one message into the window; encode appends key and body to
-// the buffer it is given and says where the key ends. The filler has seen that
-// the window is not full.
+// append encodes an event's key and body into the window, by the table's plan;
+// m brings the rest of the message. The filler has seen that the window is not
+// full.
 func (w *window) append(m publisher.Message, p *plan, e *publisher.Event) {
 	w.mu.Lock()
 	b := w.filling
@@ -126,14 +126,9 @@ func (w *window) wake() {
 // empty or ctx has ended.
 func (w *window) take(ctx context.Context, tick <-chan time.Time) (b *batch, more bool) {
 	for {
-		if b := w.swap(); b != nil {
-			return b, true
-		}
-		select {
-		case <-w.closed.Done():
-			b := w.swap()
+		last := w.closed.Err() != nil // asked before the look, or something could come between
+		if b := w.swap(); b != nil || last {
 			return b, b != nil
-		default:
 		}
 		select {
 		case <-w.ready:
@@ -142,8 +137,6 @@ func (w *window) take(ctx context.Context, tick <-chan time.Time) (b *batch, mor
 		case <-ctx.Done():
 			return nil, false
 		case <-w.closed.Done():
-			b := w.swap()
-			return b, b != nil
 		}
 	}
 }

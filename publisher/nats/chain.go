@@ -75,7 +75,7 @@ func ackAfter(acked, n int) int {
 
 // chainAck takes one acknowledgement, the next after the one for acked of n
 // messages: the server answers in their order.
-func (s *session) chainAck(ctx context.Context, stall stallTimer, acked *int, n int) error {
+func (s *session) chainAck(ctx context.Context, stall *time.Timer, acked *int, n int) error {
 	m, err := s.awaitAck(ctx, stall)
 	if err != nil {
 		return err
@@ -129,5 +129,3 @@ func (s *session) chainStrings(batch []publisher.Message) (replies, ids *texts) 
 	}
 	return replies, ids
 }
-
-type stallTimer = *time.Timer

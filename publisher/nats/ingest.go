@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/walherald/walherald/publisher"
 )
@@ -78,7 +79,7 @@ func (s *session) ended(ack pubAck, n int) error {
 
 // ingestAck returns the next acknowledgement of the current batch, passing
 // over those that still come for an earlier one.
-func (s *session) ingestAck(ctx context.Context, stall stallTimer) (pubAck, error) {
+func (s *session) ingestAck(ctx context.Context, stall *time.Timer) (pubAck, error) {
 	for {
 		m, err := s.awaitAck(ctx, stall)
 		if err != nil {

@@ -155,22 +155,16 @@ func (s *session) deliver(ctx context.Context, batch []publisher.Message) error 
 	if len(batch) == 0 {
 		return s.ping(ctx)
 	}
-	if s.writer != batch[0].Writer {
-		if err := s.resume(ctx, batch[0].Writer); err != nil {
-			return err
-		}
-	}
 	for len(batch) > 0 {
-		// A batch has one writer but for the moment at which it changes.
-		n := slices.IndexFunc(batch, func(m publisher.Message) bool { return m.Writer != s.writer })
-		if n == 0 {
+		if s.writer != batch[0].Writer {
 			if err := s.resume(ctx, batch[0].Writer); err != nil {
 				return err
 			}
-			continue
 		}
-		if n < 0 {
-			n = len(batch)
+		// A batch has one writer but for the moment at which it changes.
+		n := 1
+		for n < len(batch) && batch[n].Writer == s.writer {
+			n++
 		}
 		if err := s.write(ctx, s.withoutHeld(batch[:n])); err != nil {
 			return err
