@@ -40,6 +40,14 @@ func (c *Config) Warnings() []string { return c.warnings }
 type Listener struct {
 	// SlotName is the replication slot; it is created if it does not exist.
 	SlotName string `yaml:"slotName"`
+	// Failover makes the slot one that standbys keep a copy of, so that it is
+	// there after a failover (PostgreSQL 17 and newer).
+	Failover bool `yaml:"failover"`
+	// SlotMemory keeps in the database how far the slot has been read, so that
+	// one that is gone, made anew or moved is told from a first start.
+	SlotMemory bool `yaml:"slotMemory"`
+	// Schema is walherald's own schema, where SlotMemory is kept.
+	Schema string `yaml:"schema"`
 	// Publication is the publication the slot reads; it is created if it does
 	// not exist.
 	Publication Publication `yaml:"publication"`
@@ -74,7 +82,68 @@ type Listener struct {
 	// DropForeignOrigin asks the server for changes without an origin only
 	// (PostgreSQL 16 and newer).
 	DropForeignOrigin bool `yaml:"dropForeignOrigin"`
+	// Messages lists the prefixes of the logical messages that become events
+	// (PostgreSQL 14 and newer); AnyPrefix stands for every one.
+	Messages []string `yaml:"messages"`
+	// Values says how values of some types are written.
+	Values Values `yaml:"values"`
+	// Mask hides the values of columns.
+	Mask Masks `yaml:"mask"`
+	// MaskKey is the key of the hashes of Mask.
+	MaskKey Secret `yaml:"maskKey"`
+	// TopicTemplate makes the table's part of the topic where no rule of
+	// TopicsMap matches (package text/template); empty means schema_table.
+	TopicTemplate string `yaml:"topicTemplate"`
+	// FallbackTopic is the topic of what no rule of TopicsMap matches.
+	FallbackTopic string `yaml:"fallbackTopic"`
+	// DiscardUnmatched drops, and counts, what no rule of TopicsMap matches.
+	DiscardUnmatched bool `yaml:"discardUnmatched"`
+	// SkipUnchangedUpdates drops, and counts, updates whose old row is in the log
+	// and equals the new one.
+	SkipUnchangedUpdates bool `yaml:"skipUnchangedUpdates"`
 }
+
+// AnyPrefix in Listener.Messages stands for every prefix.
+const AnyPrefix = "*"
+
+// Values says how values of some types are written.
+type Values struct {
+	// Numeric is NumericNumber or NumericString.
+	Numeric string `yaml:"numeric"`
+	// Bytea is ByteaHex or ByteaBase64.
+	Bytea string `yaml:"bytea"`
+}
+
+// The ways to write values: numeric as a JSON number with all its digits or as
+// a string, for consumers that read numbers as floats; bytea in PostgreSQL's
+// own form (\x and hexadecimal digits) or in base64 (RFC 4648, section 4).
+const (
+	NumericNumber = "number"
+	NumericString = "string"
+	ByteaHex      = "hex"
+	ByteaBase64   = "base64"
+)
+
+// Mask hides the values of a column; NULL stays NULL.
+type Mask struct {
+	// Table is "table" or "schema.table", or "*" for every table. Its case, and
+	// that of Column, does not matter.
+	Table  string `yaml:"table"`
+	Column string `yaml:"column"`
+	// With is one of the Mask constants.
+	With string `yaml:"with"`
+}
+
+// What can stand in the place of a masked value: null; the HMAC-SHA256 of its
+// text under Listener.MaskKey, in hexadecimal digits; or the text "***".
+const (
+	MaskNull   = "null"
+	MaskHash   = "hash"
+	MaskRedact = "redact"
+)
+
+// Masks is the list of masks; the first that names a column counts.
+type Masks []Mask
 
 // Publication names a publication and what it is made of where it has to be
 // created. In YAML it is the name alone or a mapping.
@@ -85,6 +154,12 @@ type Publication struct {
 	// Tables lists the tables it is created for, as "table" or "schema.table";
 	// empty means all tables.
 	Tables []string `yaml:"tables"`
+	// ViaPartitionRoot publishes the changes of partitions as those of the table
+	// they are part of (publish_via_partition_root).
+	ViaPartitionRoot bool `yaml:"viaPartitionRoot"`
+	// Alter lets a publication that exists be altered to Tables and
+	// ViaPartitionRoot at start. Without it one that differs is only warned of.
+	Alter bool `yaml:"alter"`
 }
 
 // TableActions maps table names ("table" or "schema.table", case kept) to
@@ -195,8 +270,9 @@ type Publisher struct {
 	Topic string `yaml:"topic"`
 	// TopicPrefix comes between Topic and the table's part.
 	TopicPrefix string `yaml:"topicPrefix"`
-	// MessageKeyFrom names the column whose value is the message key.
-	MessageKeyFrom string `yaml:"messageKeyFrom"`
+	// MessageKeyFrom names the columns whose values are the message key of the
+	// tables that have them all.
+	MessageKeyFrom []string `yaml:"messageKeyFrom"`
 	// ExchangeKind is fanout, topic or direct (RabbitMQ).
 	ExchangeKind string `yaml:"exchangeKind"`
 	// EnableTLS speaks TLS to the brokers. The keys below refine it and are an

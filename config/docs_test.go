@@ -102,6 +102,8 @@ func typeName(typ reflect.Type) string {
 		return "secret"
 	case "config.TopicsMap":
 		return "mapping"
+	case "config.Masks":
+		return "list of mappings"
 	}
 	names := map[reflect.Kind]string{
 		reflect.String: "text", reflect.Int: "number", reflect.Bool: "true or false",

@@ -12,7 +12,7 @@ import (
 
 // environment lays the variables over what the file said: WAL_<SECTION>_<KEY>
 // for every key. An empty variable counts as absent. A list is one text with
-// commas, a mapping is YAML in one line.
+// commas, a mapping or a list of mappings is YAML in one line.
 func (d *decoder) environment(cfg *Config) {
 	vp := viper.New()
 	vp.SetEnvPrefix(envPrefix)
@@ -43,10 +43,10 @@ func (d *decoder) override(k key, variable, text string, cfg *Config) {
 	d.origins[k.path] = origin{source: variable}
 	v := k.in(cfg)
 	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text}
-	if isMapping(v.Interface()) {
+	if isYAML(v.Interface()) {
 		var doc yaml.Node
 		if err := yaml.Unmarshal([]byte(text), &doc); err != nil || len(doc.Content) == 0 {
-			d.problem(k.path, "expected a YAML mapping in one line, such as {a: b}")
+			d.problem(k.path, "expected YAML in one line, such as {a: b} for a mapping")
 			return
 		}
 		n = doc.Content[0]
@@ -54,9 +54,9 @@ func (d *decoder) override(k key, variable, text string, cfg *Config) {
 	d.value(n, k.path, v)
 }
 
-func isMapping(v any) bool {
+func isYAML(v any) bool {
 	switch v.(type) {
-	case map[string]string, map[string][]string, TopicsMap:
+	case map[string]string, map[string][]string, TopicsMap, Masks:
 		return true
 	}
 	return false

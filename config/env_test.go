@@ -47,7 +47,7 @@ func TestEnvironmentAloneIsEnough(t *testing.T) {
 	want.Listener.SlotName, want.Listener.AckTimeout, want.Listener.Window = "slot", time.Minute, 1<<20
 	want.Listener.DropForeignOrigin = true
 	want.Listener.Exclude.Tables = []string{"a", "b"}
-	want.Listener.Publication = Publication{"p", []string{"users"}}
+	want.Listener.Publication = Publication{Name: "p", Tables: []string{"users"}}
 	want.Listener.Filter.Tables = map[string][]string{"Users": {"insert"}}
 	want.Listener.TopicsMap = TopicsMap{{"/^b_(.*)/", "b.${1}"}, {"a", "c"}}
 	want.Database = Database{Host: "db", Port: 5433, Name: "shop", User: "me", Password: "{a: *b}", SSL: SSL{ServerName: "db.internal"}}
@@ -66,7 +66,7 @@ func TestEveryKeyCanBeSetByItsVariable(t *testing.T) {
 	texts := map[string]string{
 		"string": "x", "config.Secret": "x", "bool": "true", "int": "7", "time.Duration": "7s", "config.ByteSize": "7",
 		"[]string": "x", "config.Addresses": "x", "map[string]string": "{x: y}",
-		"map[string][]string": "{x: [y]}", "config.TopicsMap": "{x: y}",
+		"map[string][]string": "{x: [y]}", "config.TopicsMap": "{x: y}", "config.Masks": "[{table: t, column: c, with: null}]",
 	}
 	for _, k := range schema {
 		for _, name := range k.env {
@@ -74,6 +74,9 @@ func TestEveryKeyCanBeSetByItsVariable(t *testing.T) {
 				cfg, was := Default(), Default()
 				typ := k.in(&was).Type().String()
 				text, ok := texts[typ]
+				if b, isBool := k.in(&was).Interface().(bool); isBool && b {
+					text = "false"
+				}
 				if !ok {
 					t.Fatalf("%s: the test knows no text for type %s", k.path, typ)
 				}
@@ -112,7 +115,7 @@ publisher: {type: kafka, topic: t, address: "a:1"}
 		{cfg.Database.Host, "other"},
 		{cfg.Database.Name, "shop"},
 		{cfg.Database.Password, Secret("legacy")},
-		{cfg.Listener.Publication, Publication{"short", []string{"t"}}},
+		{cfg.Listener.Publication, Publication{Name: "short", Tables: []string{"t"}}},
 		{cfg.Listener.Exclude.Schemas, []string{"one"}},
 		{cfg.Listener.Filter.Tables, map[string][]string{"b": {"insert"}}},
 		{cfg.Publisher.EnableTLS, true},
@@ -143,14 +146,14 @@ func TestVariableThatDoesNotParseIsNamedWithoutItsValue(t *testing.T) {
 	slices.Sort(got)
 	want := []string{
 		`WAL_LISTENER_ACKTIMEOUT: listener.ackTimeout: expected a duration such as "10s" or "1m30s"`,
-		`WAL_LISTENER_INCLUDE_TABLES: listener.include.tables: expected a YAML mapping in one line, such as {a: b}`,
+		`WAL_LISTENER_INCLUDE_TABLES: listener.include.tables: expected YAML in one line, such as {a: b} for a mapping`,
 		`WAL_LISTENER_SERVERPORT: listener.serverPort: expected a whole number`,
 		`WAL_LISTENER_SLOTNAME: listener.slotName: must be 1 to 63 of a-z, 0-9 and _, which is what PostgreSQL takes as a slot's name`,
 		`WAL_LISTENER_TOPICSMAP: listener.topicsMap: expected a mapping, not a single value`,
 		`WAL_LISTENER_WINDOW: listener.window: expected a size such as "16MiB", "64KB" or a number of bytes`,
 		`WAL_PUBLISHER_ENABLE_TLS: publisher.enableTLS: expected true or false`,
 		`WAL_PUBLISHER_TYPE: publisher.type: is none of nats, kafka, rabbitmq, google_pubsub, stdout, discard`,
-		`WAL_TAGS: tags: expected a YAML mapping in one line, such as {a: b}`,
+		`WAL_TAGS: tags: expected YAML in one line, such as {a: b} for a mapping`,
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

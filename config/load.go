@@ -100,9 +100,12 @@ func located(checked Problems, d *decoder) Problems {
 func (c *Config) lower() {
 	for _, s := range []*string{
 		&c.Database.SSLMode, &c.Publisher.Type, &c.Publisher.ExchangeKind, &c.Publisher.Oversize,
-		&c.Logger.Level, &c.Logger.Fmt,
+		&c.Logger.Level, &c.Logger.Fmt, &c.Listener.Values.Numeric, &c.Listener.Values.Bytea,
 	} {
 		*s = strings.ToLower(*s)
+	}
+	for i := range c.Listener.Mask {
+		c.Listener.Mask[i].With = strings.ToLower(c.Listener.Mask[i].With)
 	}
 	for _, tables := range []map[string][]string{c.Listener.Filter.Tables, c.Listener.Include.Tables} {
 		for _, actions := range tables {

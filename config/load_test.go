@@ -60,6 +60,7 @@ func TestEveryWalListenerKeyIsTakenOver(t *testing.T) {
 				{"/^audit_/", "audit"},
 			},
 			SkipTransactionBuffering: true, MaxTransactionSize: 100000, DropForeignOrigin: true,
+			SlotMemory: true, Schema: "walherald", Values: Values{NumericNumber, ByteaHex},
 		},
 		Database: Database{
 			Host: "db.example.org", Port: 5433, Name: "shop", User: "walherald", Password: "0123456",
@@ -68,7 +69,7 @@ func TestEveryWalListenerKeyIsTakenOver(t *testing.T) {
 		Publisher: Publisher{
 			Type:    PublisherRabbitMQ,
 			Address: Addresses{"amqp://guest:hunter2@mq1:5672", "amqp://guest:hunter2@mq2:5672"},
-			Topic:   "shop", TopicPrefix: "wal.", MessageKeyFrom: "id", ExchangeKind: "direct",
+			Topic:   "shop", TopicPrefix: "wal.", MessageKeyFrom: []string{"id"}, ExchangeKind: "direct",
 			EnableTLS: true, ClientCert: "cert.pem", ClientKey: "key.pem", CACert: "ca.pem",
 			PubSubProjectID: "project", EnableOrdering: true, Oversize: OversizeStop,
 		},
@@ -126,7 +127,7 @@ publisher: {type: kafka, topic: t, address: ["a:1, b:2", " c:3 "]}
 	for _, tt := range []struct{ got, want any }{
 		{cfg.Listener.Exclude.Columns, []string{"password_hash", "token"}},
 		{cfg.Listener.Filter.Tables, map[string][]string{"Users": {"insert", "delete"}, "a,b": {"update"}}},
-		{cfg.Listener.Publication, Publication{"p", []string{"public.users", "odd,name"}}},
+		{cfg.Listener.Publication, Publication{Name: "p", Tables: []string{"public.users", "odd,name"}}},
 		{cfg.Publisher.Address, Addresses{"a:1", "b:2", "c:3"}},
 	} {
 		if !reflect.DeepEqual(tt.got, tt.want) {

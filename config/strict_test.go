@@ -143,3 +143,18 @@ func TestProblemsUnwrapToEachProblem(t *testing.T) {
 		t.Errorf("%d line breaks in %q, want 1", got, err)
 	}
 }
+
+func TestMaskMaySayNullWithoutQuotes(t *testing.T) {
+	cfg := mustLoad(t, writeConfig(t, `listener:
+  slotName: slot
+  mask:
+    - {table: users, column: email, With: null}
+    - {table: "*", column: phone, with: "Redact"}
+database: {host: localhost, name: shop, user: postgres}
+publisher: {type: discard}
+`))
+	want := Masks{{"users", "email", MaskNull}, {"*", "phone", MaskRedact}}
+	if !slices.Equal(cfg.Listener.Mask, want) {
+		t.Errorf("masks are %+v, want %+v", cfg.Listener.Mask, want)
+	}
+}

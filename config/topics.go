@@ -2,6 +2,7 @@ package config
 
 import (
 	"reflect"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -25,4 +26,16 @@ func (m *TopicsMap) decodeNode(d *decoder, n *yaml.Node, path string) {
 		d.value(value, at, reflect.ValueOf(&rule.Topic).Elem())
 		*m = append(*m, rule)
 	})
+}
+
+// A mask that says null may say so without quotes.
+func (m *Mask) decodeNode(d *decoder, n *yaml.Node, path string) {
+	if n.Kind == yaml.MappingNode {
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if isNull(n.Content[i+1]) && strings.EqualFold(n.Content[i].Value, "with") {
+				m.With = MaskNull
+			}
+		}
+	}
+	d.section(n, path, reflect.ValueOf(m).Elem())
 }

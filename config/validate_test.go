@@ -57,6 +57,30 @@ func TestEveryRuleIsReportedAtItsPath(t *testing.T) {
 		{"no table name", func(c *Config) { c.Listener.Include.Tables = map[string][]string{"": {"insert"}} }, `listener.include.tables[""]: has no table name`},
 		{"empty exclusion", func(c *Config) { c.Listener.Exclude.Columns = []string{"a", ""} }, "listener.exclude.columns[1]: is empty"},
 
+		{"template of unknown names", func(c *Config) { c.Listener.TopicTemplate = "{{.Column}}" }, "listener.topicTemplate: cannot be used: "},
+		{"template that does not end", func(c *Config) { c.Listener.TopicTemplate = "{{.Table" }, "listener.topicTemplate: cannot be used: "},
+		{"template", func(c *Config) { c.Listener.TopicTemplate = "{{.Database}}.{{.Schema}}.{{.Table}}.{{.Action}}" }, ""},
+		{
+			"template and fallback", func(c *Config) { c.Listener.TopicTemplate, c.Listener.FallbackTopic = "{{.Table}}", "other" },
+			"listener.topicsMap: what no rule matches can go one way only",
+		},
+		{"discarding without rules", func(c *Config) { c.Listener.DiscardUnmatched = true }, "listener.discardUnmatched: would drop everything"},
+		{"empty prefix", func(c *Config) { c.Listener.Messages = []string{"a", ""} }, "listener.messages[1]: is empty"},
+		{"numeric as a float", func(c *Config) { c.Listener.Values.Numeric = "float" }, "listener.values.numeric: is none of number, string"},
+		{"bytea escaped", func(c *Config) { c.Listener.Values.Bytea = "escape" }, "listener.values.bytea: is none of hex, base64"},
+		{"no schema", func(c *Config) { c.Listener.Schema = "" }, "listener.schema: is where listener.slotMemory is kept"},
+		{"no schema and no memory", func(c *Config) { c.Listener.Schema, c.Listener.SlotMemory = "", false }, ""},
+		{"schema of the system", func(c *Config) { c.Listener.Schema = "pg_catalog" }, "listener.schema: must have 63 bytes"},
+		{"mask of no table", func(c *Config) { c.Listener.Mask = Masks{{Column: "c", With: MaskNull}} }, "listener.mask[0].table: is required"},
+		{"mask of no column", func(c *Config) { c.Listener.Mask = Masks{{Table: "t", With: MaskNull}} }, "listener.mask[0].column: is required"},
+		{"mask with nothing", func(c *Config) { c.Listener.Mask = Masks{{Table: "t", Column: "c"}} }, "listener.mask[0].with: is none of null, hash, redact"},
+		{"hash without a key", func(c *Config) { c.Listener.Mask = Masks{{"t", "c", MaskHash}} }, "listener.maskKey: is required to mask with hash"},
+		{
+			"hash with a short key", func(c *Config) { c.Listener.Mask, c.Listener.MaskKey = Masks{{"t", "c", MaskHash}}, "123456789012345" },
+			"listener.maskKey: is required",
+		},
+		{"hash with a key", func(c *Config) { c.Listener.Mask, c.Listener.MaskKey = Masks{{"t", "c", MaskHash}}, "1234567890123456" }, ""},
+		{"key without a hash", func(c *Config) { c.Listener.MaskKey = "1234567890123456" }, "listener.maskKey: has no effect"},
 		{"publication of 64", func(c *Config) { c.Listener.Publication.Name = strings.Repeat("p", 64) }, "listener.publication.name: must have 63 bytes"},
 		{"publication with a tab", func(c *Config) { c.Listener.Publication.Name = "a\tb" }, "listener.publication.name: must not hold control"},
 		{"publication of tables", func(c *Config) { c.Listener.Publication.Tables = []string{"a", "b.c"} }, ""},
@@ -163,7 +187,7 @@ func TestValidateReportsEverythingAtOnce(t *testing.T) {
 	}
 	want := []string{
 		"listener.slotName", "listener.heartbeatInterval", "listener.ackTimeout", "listener.drainTimeout", "listener.window",
-		"database.host", "database.port", "database.name", "database.user",
+		"listener.values.numeric", "listener.values.bytea", "database.host", "database.port", "database.name", "database.user",
 		"publisher.type", "publisher.exchangeKind", "publisher.oversize", "logger.level", "logger.fmt",
 	}
 	if !slices.Equal(paths, want) {
