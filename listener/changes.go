@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -45,10 +46,12 @@ type sink interface {
 // changes turns the messages of one replication session into events: it knows
 // the open transaction and the tables, and nothing of sockets.
 type changes struct {
-	router *router
-	sink   sink
-	source uint32
-	max    uint64 // changes of one transaction that go on; 0 means all
+	ctx       context.Context // of the session
+	router    *router
+	sink      sink
+	describer describer // or nil
+	source    uint32
+	max       uint64 // changes of one transaction that go on; 0 means all
 	// tooLarge is told once of a transaction that has more.
 	tooLarge func(xid uint32)
 
@@ -62,9 +65,9 @@ type changes struct {
 	event   publisher.Event // of the current change, used again for the next
 }
 
-func newChanges(r *router, s sink, source uint32, maxSize int, tooLarge func(xid uint32)) *changes {
+func newChanges(ctx context.Context, r *router, s sink, d describer, source uint32, maxSize int, tooLarge func(xid uint32)) *changes {
 	return &changes{
-		router: r, sink: s, source: source, max: uint64(maxSize), tooLarge: tooLarge,
+		ctx: ctx, router: r, sink: s, describer: d, source: source, max: uint64(maxSize), tooLarge: tooLarge,
 		plans: make(map[uint32]*plan),
 	}
 }
@@ -89,8 +92,7 @@ func (c *changes) handle(data []byte) error {
 		c.open = false
 		c.sink.commit(m.EndLSN)
 	case *pgoutput.Relation:
-		c.plans[m.ID] = c.router.plan(m)
-		c.plan = nil
+		return c.relation(m)
 	case *pgoutput.Truncate:
 		return c.truncate(m)
 	case *pgoutput.Type, *pgoutput.Origin, *pgoutput.LogicalMessage:
@@ -108,6 +110,26 @@ func (c *changes) begin(m *pgoutput.Begin) {
 	e.CommitTimeText = m.CommitTime.Time().AppendFormat(e.CommitTimeText[:0], "2006-01-02T15:04:05.000000Z07:00")
 	c.sink.begin()
 }
+
+// relation takes the description of a table, which holds until the next one.
+func (c *changes) relation(m *pgoutput.Relation) error {
+	var d details
+	if c.describer != nil {
+		var err error
+		if d, err = c.describer.describe(c.ctx, m); err != nil {
+			return &temporaryError{fmt.Errorf("look up table %s.%s: %w", m.Namespace, m.Name, err)}
+		}
+	}
+	c.plans[m.ID] = c.router.plan(m, d)
+	c.plan = nil
+	return nil
+}
+
+// temporaryError ends a session and not the listener.
+type temporaryError struct{ err error }
+
+func (e *temporaryError) Error() string { return e.err.Error() }
+func (e *temporaryError) Unwrap() error { return e.err }
 
 func (c *changes) truncate(m *pgoutput.Truncate) error {
 	for _, id := range m.RelationIDs {

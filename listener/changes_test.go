@@ -140,7 +140,7 @@ func TestIdsIncreaseInStreamOrder(tt *testing.T) {
 			cfg.Exclude.Tables = []string{"orders"}
 		}
 		r := &recorder{}
-		c := newChanges(mustRouter(tt, cfg, Route{}), r, rapid.Uint32().Draw(t, "source"), 0, nil)
+		c := newChanges(tt.Context(), mustRouter(tt, cfg, Route{}), r, nil, rapid.Uint32().Draw(t, "source"), 0, nil)
 		lsn := rapid.Uint64Range(0, 1<<40).Draw(t, "start")
 		messages := []wire{
 			relationMsg(1, pgoutput.IdentityDefault, "public.users", "id*"),
@@ -324,7 +324,7 @@ func TestChangesPastTheLargestTransactionAreCountedAndToldOnce(t *testing.T) {
 	// The change that is one too many is filtered: it is no reason to be silent
 	// about the next.
 	cfg := config.Listener{Exclude: config.Exclude{Tables: []string{"orders"}}}
-	c := newChanges(mustRouter(t, cfg, Route{}), r, 7, 2, func(xid uint32) { told = append(told, xid) })
+	c := newChanges(t.Context(), mustRouter(t, cfg, Route{}), r, nil, 7, 2, func(xid uint32) { told = append(told, xid) })
 	within := []wire{beginMsg(0x50), insertMsg(1, "6"), insertMsg(1, "7"), commitMsg(0x50)}
 	filteredOnly := []wire{beginMsg(0x90), insertMsg(1, "8"), insertMsg(1, "9"), insertMsg(2, "1"), commitMsg(0x90)}
 	another := []wire{beginMsg(0xD0), truncateMsg(1, 1, 1, 1), commitMsg(0xD0)}

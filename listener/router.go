@@ -19,9 +19,9 @@ import (
 type Route struct {
 	// Topic and TopicPrefix are publisher.topic and publisher.topicPrefix.
 	Topic, TopicPrefix string
-	// KeyFrom names the column that is the message key of the tables that have
-	// it; empty means the replica identity.
-	KeyFrom string
+	// KeyFrom names the columns that are the message key of the tables that have
+	// them all; empty means the replica identity.
+	KeyFrom []string
 	// Name makes a name the broker takes of a topic; nil leaves it as it is.
 	Name func(topic string) string
 	// Envelope makes the bodies.
@@ -77,7 +77,7 @@ type plan struct {
 }
 
 // plan makes the plan of a table.
-func (r *router) plan(rel *pgoutput.Relation) *plan {
+func (r *router) plan(rel *pgoutput.Relation, d details) *plan {
 	schema := rel.Namespace
 	if schema == "" {
 		schema = "pg_catalog" // which the protocol abbreviates
@@ -87,7 +87,7 @@ func (r *router) plan(rel *pgoutput.Relation) *plan {
 	for i := range rel.Columns {
 		c := &rel.Columns[i]
 		t.Columns = append(t.Columns, publisher.Column{
-			Name: c.Name, Key: c.Key, AppendJSON: appenderFor(c.TypeOID),
+			Name: c.Name, Key: c.Key, AppendJSON: appenderFor(c.TypeOID, r.cfg.Values, d.types),
 		})
 	}
 	p.hidden = r.hidden(t)
@@ -132,7 +132,7 @@ func (r *router) key(rel *pgoutput.Relation, hidden []bool) []int {
 	usable := rel.Identity != pgoutput.IdentityFull
 	for i := range rel.Columns {
 		leaves := hidden == nil || !hidden[i]
-		if r.route.KeyFrom != "" && rel.Columns[i].Name == r.route.KeyFrom && leaves {
+		if slices.Contains(r.route.KeyFrom, rel.Columns[i].Name) && leaves {
 			return []int{i}
 		}
 		if rel.Columns[i].Key {

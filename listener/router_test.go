@@ -88,7 +88,7 @@ func TestFilterIncludeAndExcludeDecideTogether(t *testing.T) {
 		{"an empty schema is pg_catalog", config.Listener{Exclude: config.Exclude{Schemas: []string{"pg_catalog"}}}, ".pg_class", ""},
 	}
 	for _, tt := range tests {
-		p := mustRouter(t, tt.cfg, Route{}).plan(describedTable(tt.table, pgoutput.IdentityDefault, "id*"))
+		p := mustRouter(t, tt.cfg, Route{}).plan(describedTable(tt.table, pgoutput.IdentityDefault, "id*"), details{})
 		var passes []string
 		for a := publisher.Insert; a <= publisher.Truncate; a++ {
 			if p.pass[a] {
@@ -115,7 +115,7 @@ func TestExcludedColumnsAreFoundByEveryForm(t *testing.T) {
 		{"mail", nil},
 	} {
 		cfg := config.Listener{Exclude: config.Exclude{Columns: []string{"nothing", tt.exclude}}}
-		p := mustRouter(t, cfg, Route{}).plan(describedTable("public.users", pgoutput.IdentityDefault, "id*", "email"))
+		p := mustRouter(t, cfg, Route{}).plan(describedTable("public.users", pgoutput.IdentityDefault, "id*", "email"), details{})
 		if !reflect.DeepEqual(p.hidden, tt.want) {
 			t.Errorf("%s hides %v, want %v", tt.exclude, p.hidden, tt.want)
 		}
@@ -157,7 +157,7 @@ func TestTopicIsMadeOfTopicPrefixAndTable(t *testing.T) {
 		{"the hook has the last word", Route{Topic: "s", TopicPrefix: "p_", Name: upper}, rules, "public.users", "S.P_PEOPLE"},
 	} {
 		r := mustRouter(t, config.Listener{TopicsMap: tt.rules}, tt.route)
-		p := r.plan(describedTable(tt.table, pgoutput.IdentityDefault, "id*"))
+		p := r.plan(describedTable(tt.table, pgoutput.IdentityDefault, "id*"), details{})
 		if p.topic != tt.want {
 			t.Errorf("%s: topic of %s is %s, want %s", tt.name, tt.table, p.topic, tt.want)
 		}
@@ -203,7 +203,7 @@ func TestKeyIsTheReplicaIdentityUnlessNamed(t *testing.T) {
 		{"named but excluded column", describedTable("s.t", pgoutput.IdentityDefault, "id*", "name"), "name", "name", []int{0}},
 	} {
 		cfg := config.Listener{Exclude: config.Exclude{Columns: []string{tt.exclude}}}
-		p := mustRouter(t, cfg, Route{KeyFrom: tt.keyFrom}).plan(tt.rel)
+		p := mustRouter(t, cfg, Route{KeyFrom: strings.Fields(tt.keyFrom)}).plan(tt.rel, details{})
 		if !reflect.DeepEqual(p.key, tt.want) {
 			t.Errorf("%s: the key is columns %v, want %v", tt.name, p.key, tt.want)
 		}

@@ -11,13 +11,6 @@ import (
 	"github.com/walherald/walherald/config"
 )
 
-// The publications that are used where none is named: ours, or that of
-// wal-listener, whose slots go on with it.
-const (
-	defaultPublication = "walherald"
-	legacyPublication  = "wal-listener"
-)
-
 // slotState is a row of pg_replication_slots.
 type slotState struct {
 	exists    bool
@@ -47,29 +40,6 @@ func (l *link) readSlot(ctx context.Context, name string) (slotState, error) {
 		exists: true, plugin: r[0], database: r[1], activePID: r[2], confirmed: r[3],
 		lost: r[5] == "lost" || r[4] == "",
 	}, nil
-}
-
-// publicationExists reports whether the database has the publication.
-func (l *link) publicationExists(ctx context.Context, name string) (bool, error) {
-	rows, err := l.query(ctx, "SELECT 1 FROM pg_catalog.pg_publication WHERE pubname = "+quoteLiteral(name))
-	if err != nil {
-		return false, fmt.Errorf("read publication %q: %w", name, err)
-	}
-	return len(rows) > 0, nil
-}
-
-// choosePublication returns the publication's name and whether it exists.
-func (l *link) choosePublication(ctx context.Context, cfg config.Publication) (name string, exists bool, err error) {
-	if cfg.Name != "" {
-		exists, err = l.publicationExists(ctx, cfg.Name)
-		return cfg.Name, exists, err
-	}
-	for _, name := range []string{defaultPublication, legacyPublication} {
-		if exists, err = l.publicationExists(ctx, name); exists || err != nil {
-			return name, exists, err
-		}
-	}
-	return defaultPublication, false, nil
 }
 
 // prepareSlot makes sure that publication and slot exist, made in this order:
@@ -126,26 +96,6 @@ func (l *link) judgeSlot(name string, s slotState, publication string, publicati
 		return fatalf("slot %s exists but publication %q does not: a slot can only be read through a publication that is older than "+
 			"itself; set listener.publication to the one it was made for, or drop the slot and accept that changes since %s are lost: "+
 			"SELECT pg_drop_replication_slot(%s)", name, publication, s.confirmed, quoteLiteral(name))
-	}
-	return nil
-}
-
-func (l *link) createPublication(ctx context.Context, name string, tables []string) error {
-	sql := "CREATE PUBLICATION " + quoteIdent(name)
-	if len(tables) == 0 {
-		sql += " FOR ALL TABLES"
-	} else {
-		quoted := make([]string, len(tables))
-		for i, t := range tables {
-			quoted[i] = quoteTable(t)
-		}
-		sql += " FOR TABLE " + strings.Join(quoted, ", ")
-	}
-	if _, err := l.query(ctx, sql); err != nil {
-		if sqlState(err) == "42501" {
-			return fatalf("create publication %q: %w; let a superuser run: %s", name, err, sql)
-		}
-		return fmt.Errorf("create publication %q: %w", name, err)
 	}
 	return nil
 }

@@ -57,6 +57,12 @@ func (l *Listener) startStream(ctx context.Context, lk *link, publication string
 		}
 		args = append(args, "origin 'none'")
 	}
+	if len(l.cfg.Messages) > 0 {
+		if lk.version < 140000 {
+			return nil, fatalf("listener.messages needs PostgreSQL 14 or newer, the server is version %d", lk.version/10000)
+		}
+		args = append(args, "messages 'true'")
+	}
 	startCtx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	err := pglogrepl.StartReplication(startCtx, lk.pg, l.cfg.SlotName, pglogrepl.LSN(from),
@@ -69,7 +75,7 @@ func (l *Listener) startStream(ctx context.Context, lk *link, publication string
 		return nil, fmt.Errorf("take over connection: %w", err)
 	}
 	s := &stream{l: l, nc: hijacked.Conn, fe: hijacked.Frontend}
-	s.changes = newChanges(l.router, s, lk.id.source(), l.cfg.MaxTransactionSize, l.transactionTooLarge)
+	s.changes = newChanges(ctx, l.router, s, nil, lk.id.source(), l.cfg.MaxTransactionSize, l.transactionTooLarge)
 	lk.feed.onDry = l.output.window.wake
 	return s, nil
 }
@@ -140,6 +146,8 @@ func (s *stream) takeData(data []byte) error {
 		return nil
 	case s.ended != nil:
 		return s.ended // the message is as good as any, and comes again
+	case errors.As(err, new(*temporaryError)):
+		return err
 	}
 	return fatalf("at %v: %w", x.Start, err)
 }

@@ -1,6 +1,9 @@
 package listener
 
-import "github.com/walherald/walherald/publisher/format"
+import (
+	"github.com/walherald/walherald/config"
+	"github.com/walherald/walherald/publisher/format"
+)
 
 // The OIDs of the built-in types whose values are not simply strings, from
 // PostgreSQL's catalog (pg_type.dat); they never change.
@@ -36,7 +39,7 @@ const (
 // The text is that of a session with DateStyle ISO, IntervalStyle postgres,
 // bytea_output hex, extra_float_digits of at least 1 and, for timestamps to be
 // in UTC, TimeZone UTC.
-func appenderFor(oid uint32) func(dst, text []byte) []byte {
+func appenderFor(oid uint32, _ config.Values, _ map[uint32]typeInfo) func(dst, text []byte) []byte {
 	if element, ok := arrayElements[oid]; ok {
 		return arrayAppender(scalarAppender(element), delimiter(element))
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/walherald/walherald/config"
 )
 
 // OIDs of array types.
@@ -81,7 +83,7 @@ var arrayTests = []struct {
 
 func TestArraysOfEachTypeBecomeJSONArrays(t *testing.T) {
 	for _, tt := range arrayTests {
-		got := string(appenderFor(tt.oid)([]byte("before"), []byte(tt.in)))
+		got := string(appenderFor(tt.oid, config.Default().Listener.Values, nil)([]byte("before"), []byte(tt.in)))
 		if got != "before"+tt.want {
 			t.Errorf("type %d: %s becomes %s, want %s", tt.oid, tt.in, strings.TrimPrefix(got, "before"), tt.want)
 		}
@@ -117,7 +119,7 @@ func FuzzTextArraysComeBackAsTheyWere(f *testing.F) {
 		if nested {
 			text, want = "[0:1][5:9]={"+text+","+text+"}", [][]string{elements, elements}
 		}
-		got := appenderFor(oidTextArray)(nil, []byte(text))
+		got := appenderFor(oidTextArray, config.Default().Listener.Values, nil)(nil, []byte(text))
 		back := reflect.New(reflect.TypeOf(want))
 		if err := json.Unmarshal(got, back.Interface()); err != nil || !reflect.DeepEqual(back.Elem().Interface(), want) {
 			t.Fatalf("%s becomes %s: %v", text, got, err)
@@ -129,9 +131,9 @@ func FuzzDocumentArraysComeBackAsTheyWere(f *testing.F) {
 	f.Add(`{"a": ["x\"y\\", 1e400, null]}`)
 	f.Add(`{"a"`)
 	f.Fuzz(func(t *testing.T, document string) {
-		want := string(appenderFor(oidJSONB)(nil, []byte(document)))
+		want := string(appenderFor(oidJSONB, config.Default().Listener.Values, nil)(nil, []byte(document)))
 		text := "{" + quoteElement(document) + ",NULL," + quoteElement(document) + "}"
-		if got := string(appenderFor(oidJSONBArray)(nil, []byte(text))); got != "["+want+",null,"+want+"]" {
+		if got := string(appenderFor(oidJSONBArray, config.Default().Listener.Values, nil)(nil, []byte(text))); got != "["+want+",null,"+want+"]" {
 			t.Fatalf("%s becomes %s, want %s twice", text, got, want)
 		}
 	})

@@ -3,6 +3,7 @@ package listener
 import (
 	"testing"
 
+	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/publisher"
 	"github.com/walherald/walherald/publisher/format"
 )
@@ -23,7 +24,7 @@ var sixColumnRow = []struct {
 func TestValuesAllocateNothing(t *testing.T) {
 	dst := make([]byte, 0, 1<<20)
 	for _, tt := range append(valueTests, arrayTests...) {
-		appendJSON, text := appenderFor(tt.oid), []byte(tt.in)
+		appendJSON, text := appenderFor(tt.oid, config.Default().Listener.Values, nil), []byte(tt.in)
 		if n := testing.AllocsPerRun(10, func() { appendJSON(dst, text) }); n != 0 {
 			t.Errorf("type %d, %.60q: %v allocations", tt.oid, tt.in, n)
 		}
@@ -40,7 +41,7 @@ func BenchmarkAppendJSON(b *testing.B) {
 		{"texts", `{a,"b c","say \"hi\"",NULL}`, oidTextArray},
 	}...) {
 		b.Run(c.name, func(b *testing.B) {
-			dst, appendJSON, text := make([]byte, 0, 1024), appenderFor(c.oid), []byte(c.text)
+			dst, appendJSON, text := make([]byte, 0, 1024), appenderFor(c.oid, config.Default().Listener.Values, nil), []byte(c.text)
 			b.ReportAllocs()
 			for b.Loop() {
 				appendJSON(dst, text)
@@ -54,7 +55,7 @@ func BenchmarkBodyOfSixColumnRow(b *testing.B) {
 	table := &publisher.Table{Schema: "public", Name: "users"}
 	var row []publisher.Value
 	for _, c := range sixColumnRow {
-		table.Columns = append(table.Columns, publisher.Column{Name: c.name, AppendJSON: appenderFor(c.oid)})
+		table.Columns = append(table.Columns, publisher.Column{Name: c.name, AppendJSON: appenderFor(c.oid, config.Default().Listener.Values, nil)})
 		row = append(row, publisher.Value{Kind: publisher.Text, Text: []byte(c.text)})
 	}
 	plan := format.Walherald{}.Plan(table, nil)

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/walherald/walherald/config"
 )
 
 // Types that have no constant because their values are simply strings.
@@ -93,7 +95,7 @@ var valueTests = []struct {
 
 func TestValuesOfEachTypeBecomeJSON(t *testing.T) {
 	for _, tt := range valueTests {
-		got := string(appenderFor(tt.oid)([]byte("before"), []byte(tt.in)))
+		got := string(appenderFor(tt.oid, config.Default().Listener.Values, nil)([]byte("before"), []byte(tt.in)))
 		if got != "before"+tt.want {
 			t.Errorf("type %d: %.60q becomes %.60s, want %.60s", tt.oid, tt.in, strings.TrimPrefix(got, "before"), tt.want)
 		}
@@ -123,7 +125,7 @@ func FuzzValuesAreAlwaysJSON(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		for _, oid := range everyOID() {
-			got := appenderFor(oid)(nil, text)
+			got := appenderFor(oid, config.Default().Listener.Values, nil)(nil, text)
 			if !json.Valid(got) || !utf8.Valid(got) {
 				t.Fatalf("type %d: %q becomes %q, which is not JSON", oid, text, got)
 			}
@@ -136,7 +138,7 @@ func FuzzStringsComeBackAsTheyWere(f *testing.F) {
 	f.Add("\"\\\x00\n größe 🐘 \u2028")
 	f.Fuzz(func(t *testing.T, text string) {
 		var back string
-		if err := json.Unmarshal(appenderFor(oidText)(nil, []byte(text)), &back); err != nil {
+		if err := json.Unmarshal(appenderFor(oidText, config.Default().Listener.Values, nil)(nil, []byte(text)), &back); err != nil {
 			t.Fatal(err)
 		}
 		if utf8.ValidString(text) && back != text {
