@@ -4,15 +4,19 @@ package publisher
 type Action uint8
 
 // The actions an event can have, in the spelling of their String method:
-// INSERT, UPDATE, DELETE, TRUNCATE.
+// INSERT, UPDATE, DELETE, TRUNCATE, and MESSAGE for a logical message, which
+// changes no table.
 const (
 	Insert Action = iota + 1
 	Update
 	Delete
 	Truncate
+	LogicalMessage
 )
 
-var actionNames = [...]string{Insert: "INSERT", Update: "UPDATE", Delete: "DELETE", Truncate: "TRUNCATE"}
+var actionNames = [...]string{
+	Insert: "INSERT", Update: "UPDATE", Delete: "DELETE", Truncate: "TRUNCATE", LogicalMessage: "MESSAGE",
+}
 
 // String returns the action in capitals, as it stands in envelopes.
 func (a Action) String() string {
@@ -22,14 +26,16 @@ func (a Action) String() string {
 	return ""
 }
 
-// Event is one committed change. All slices are views that are valid only
-// until the envelope has been written.
+// Event is one committed change, or one logical message (PostgreSQL function
+// pg_logical_emit_message). All slices are views that are valid only until the
+// envelope has been written.
 type Event struct {
 	// ID is the event's identity, equal on every redelivery.
 	ID ID
 	// Action says what happened.
 	Action Action
-	// Table is the table it happened to.
+	// Table is the table it happened to; for a logical message one without
+	// schema and name, whose columns are the parts of the message.
 	Table *Table
 	// New is the row after the change, one value for each column of Table;
 	// empty for DELETE and TRUNCATE.
@@ -37,13 +43,16 @@ type Event struct {
 	// Old is the row before the change as far as the log holds it (the replica
 	// identity), one value for each column of Table; empty if it holds nothing.
 	Old []Value
-	// LSN is the position of the transaction's commit record.
+	// LSN is the position of the transaction's commit record, or one inside the
+	// record of a logical message that belongs to no transaction.
 	LSN uint64
-	// XID is the transaction's number in the database.
+	// XID is the transaction's number in the database; 0 without one.
 	XID uint32
 	// Ordinal counts the transaction's changes from 0, filtered ones included.
 	Ordinal uint64
-	// CommitTime is in microseconds since the Unix epoch.
+	// CommitTime is in microseconds since the Unix epoch. A logical message that
+	// belongs to no transaction has the time at which the server sent it, since
+	// the log holds none.
 	CommitTime int64
 	// CommitTimeText is CommitTime as RFC 3339 with microseconds, in UTC; it is
 	// kept beside it because it is written once for a whole transaction.

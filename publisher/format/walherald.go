@@ -14,20 +14,24 @@ import (
 //
 //	id                     the event's id, a UUID, equal on every redelivery
 //	schema, table          the names as the database spells them
-//	action                 INSERT, UPDATE, DELETE or TRUNCATE
+//	action                 INSERT, UPDATE, DELETE, TRUNCATE or MESSAGE
 //	data                   the row after the change, column by column; {} if there is none
 //	dataOld                the row before the change, as far as the log holds it
-//	commitTime             when the transaction committed, RFC 3339 in UTC with microseconds
+//	commitTime             when the transaction committed, RFC 3339 in UTC with microseconds;
+//	                       of a message outside of transactions, when the server sent it
 //	unchangedToastedValues the columns that data lacks because the statement did not
 //	                       change them and the log leaves out large unchanged values
 //	tags                   the configured tags, sorted by name
-//	lsn                    the position of the commit record, such as "0/16B3748"
-//	xid                    the transaction's number
+//	lsn                    the position of the commit record, such as "0/16B3748"; of a
+//	                       message outside of transactions, the last byte of its record
+//	xid                    the transaction's number; 0 outside of transactions
 //	seq                    the change's number within its transaction, from 0; changes
 //	                       that are not sent count too
 //
 // The order of changes is that of (lsn, seq); lsn compares as two hexadecimal
-// numbers, not as text. A large value that did not change is taken from the old
+// numbers, not as text. The event of a logical message has neither schema nor
+// table; its data are prefix, transactional and content, or contentBase64 for
+// content that is not UTF-8. A large value that did not change is taken from the old
 // row where that holds it. The members up to tags are those of wal-listener.
 type Walherald struct{}
 
