@@ -95,9 +95,13 @@ func (c *changes) handle(data []byte) error {
 		return c.relation(m)
 	case *pgoutput.Truncate:
 		return c.truncate(m)
-	case *pgoutput.Type, *pgoutput.Origin, *pgoutput.LogicalMessage:
-		// Types are known by their OIDs, origins do not matter once the server
-		// has selected by them, messages are not asked for.
+	case *pgoutput.Type:
+		if c.describer != nil {
+			c.describer.learn(m)
+		}
+	case *pgoutput.Origin, *pgoutput.LogicalMessage:
+		// Origins do not matter once the server has selected by them, messages are
+		// not asked for.
 	}
 	return nil
 }

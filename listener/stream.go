@@ -37,11 +37,13 @@ type stream struct {
 	nc net.Conn
 	fe *pgproto3.Frontend
 
+	sql     *sqlConn // for what the log does not say; closed when run ends
 	changes *changes
 	ctx     context.Context // ends the session; set by run
 	ended   error           // what ended the session while a change waited for room
 
-	woken      atomic.Bool // there may be a position to report
+	woken      atomic.Bool // there may be a position to report, or failed is set
+	failed     atomic.Pointer[error]
 	lastStatus time.Time
 	lastFlush  pgoutput.LSN
 	heard      bool // since lastHeard was set
@@ -74,8 +76,8 @@ func (l *Listener) startStream(ctx context.Context, lk *link, publication string
 	if err != nil {
 		return nil, fmt.Errorf("take over connection: %w", err)
 	}
-	s := &stream{l: l, nc: hijacked.Conn, fe: hijacked.Frontend}
-	s.changes = newChanges(ctx, l.router, s, nil, lk.id.source(), l.cfg.MaxTransactionSize, l.transactionTooLarge)
+	s := &stream{l: l, nc: hijacked.Conn, fe: hijacked.Frontend, sql: &sqlConn{db: l.db, system: lk.id.system}}
+	s.changes = newChanges(ctx, l.router, s, newCatalogue(s.sql), lk.id.source(), l.cfg.MaxTransactionSize, l.transactionTooLarge)
 	lk.feed.onDry = l.output.window.wake
 	return s, nil
 }
@@ -87,11 +89,18 @@ func (s *stream) wake() {
 	_ = s.nc.SetReadDeadline(time.Unix(1, 0)) // fails only on a closed socket
 }
 
+// fail ends the session with err. It may be called from any goroutine.
+func (s *stream) fail(err error) {
+	s.failed.Store(&err)
+	s.wake()
+}
+
 // run reads until ctx ends or the connection fails. Its error is never nil.
 func (s *stream) run(ctx context.Context) error {
 	s.ctx = ctx
 	stop := context.AfterFunc(ctx, s.wake)
 	defer stop()
+	defer s.sql.close()
 	s.lastHeard = time.Now()
 	if err := s.maintain(); err != nil {
 		return err
@@ -159,6 +168,8 @@ func (s *stream) takeKeepalive(data []byte) error {
 	}
 	s.l.serverEnd(k.ServerEnd)
 	if k.ReplyRequested {
+		// A server that shuts down waits until all of its log is confirmed.
+		s.l.urge()
 		return s.sendStatus(false)
 	}
 	return nil
@@ -187,6 +198,9 @@ func (s *stream) maintain() error {
 			return err
 		}
 		s.woken.Store(false)
+		if err := s.failed.Load(); err != nil {
+			return *err
+		}
 		now := time.Now()
 		if s.heard {
 			s.heard, s.lastHeard = false, now
@@ -197,7 +211,7 @@ func (s *stream) maintain() error {
 			return fmt.Errorf("%w for %v", errSilent, silent.Round(time.Second))
 		}
 		due := s.lastStatus.Add(interval)
-		if s.l.flush() > s.lastFlush {
+		if s.l.tellable() > s.lastFlush {
 			due = s.lastStatus.Add(statusPause)
 		}
 		if !due.After(now) {
@@ -219,7 +233,7 @@ func (s *stream) maintain() error {
 // sendStatus tells the server the flushed position.
 func (s *stream) sendStatus(reply bool) error {
 	now := time.Now()
-	s.lastFlush, s.lastStatus = s.l.flush(), now
+	s.lastFlush, s.lastStatus = s.l.tellable(), now
 	f := s.lastFlush
 	if err := s.nc.SetWriteDeadline(now.Add(connectTimeout)); err != nil {
 		return fmt.Errorf("send status: %w", err)

@@ -11,7 +11,6 @@ import (
 
 // Types that have no constant because their values are simply strings.
 const (
-	oidBytea     = 17
 	oidText      = 25
 	oidDate      = 1082
 	oidInterval  = 1186
