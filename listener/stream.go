@@ -42,8 +42,7 @@ type stream struct {
 	ctx     context.Context // ends the session; set by run
 	ended   error           // what ended the session while a change waited for room
 
-	woken      atomic.Bool // there may be a position to report, or failed is set
-	failed     atomic.Pointer[error]
+	woken      atomic.Bool // there may be a position to report
 	lastStatus time.Time
 	lastFlush  pgoutput.LSN
 	heard      bool // since lastHeard was set
@@ -87,12 +86,6 @@ func (l *Listener) startStream(ctx context.Context, lk *link, publication string
 func (s *stream) wake() {
 	s.woken.Store(true)
 	_ = s.nc.SetReadDeadline(time.Unix(1, 0)) // fails only on a closed socket
-}
-
-// fail ends the session with err. It may be called from any goroutine.
-func (s *stream) fail(err error) {
-	s.failed.Store(&err)
-	s.wake()
 }
 
 // run reads until ctx ends or the connection fails. Its error is never nil.
@@ -168,8 +161,6 @@ func (s *stream) takeKeepalive(data []byte) error {
 	}
 	s.l.serverEnd(k.ServerEnd)
 	if k.ReplyRequested {
-		// A server that shuts down waits until all of its log is confirmed.
-		s.l.urge()
 		return s.sendStatus(false)
 	}
 	return nil
@@ -198,9 +189,6 @@ func (s *stream) maintain() error {
 			return err
 		}
 		s.woken.Store(false)
-		if err := s.failed.Load(); err != nil {
-			return *err
-		}
 		now := time.Now()
 		if s.heard {
 			s.heard, s.lastHeard = false, now
@@ -211,7 +199,7 @@ func (s *stream) maintain() error {
 			return fmt.Errorf("%w for %v", errSilent, silent.Round(time.Second))
 		}
 		due := s.lastStatus.Add(interval)
-		if s.l.tellable() > s.lastFlush {
+		if s.l.flush() > s.lastFlush {
 			due = s.lastStatus.Add(statusPause)
 		}
 		if !due.After(now) {
@@ -233,7 +221,7 @@ func (s *stream) maintain() error {
 // sendStatus tells the server the flushed position.
 func (s *stream) sendStatus(reply bool) error {
 	now := time.Now()
-	s.lastFlush, s.lastStatus = s.l.tellable(), now
+	s.lastFlush, s.lastStatus = s.l.flush(), now
 	f := s.lastFlush
 	if err := s.nc.SetWriteDeadline(now.Add(connectTimeout)); err != nil {
 		return fmt.Errorf("send status: %w", err)
