@@ -3,11 +3,15 @@
 #   make demo   watch walherald at work (DURATION=15s ends it by itself)
 #   make test   run all tests, against real servers, with the race detector
 #
-# Others: build, bench, lint, fuzz (FUZZTIME=30s for each), deps, clean.
+# Others: build, bench, lint, fuzz (FUZZTIME=30s for each), deps, clean, and
+#
+#   make test-matrix                       the tests that need PostgreSQL, with
+#                                          every version beside the installed one
+#   make test-matrix VERSIONS="17 18" RUN=TestSlot
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
-.PHONY: build demo test bench lint fuzz deps clean
+.PHONY: build demo test test-matrix bench lint fuzz deps clean
 
 # A static binary; the version stands in for the stamp of the version control,
 # which fails in a checkout that belongs to another user.
@@ -22,6 +26,11 @@ demo:
 
 test: deps
 	go test -race -timeout 15m ./...
+
+# VERSIONS and RUN reach it through the environment. The installed PostgreSQL is
+# needed as well: only it brings the client programs.
+test-matrix: deps
+	@scripts/test-matrix.sh
 
 # ARGS are passed on.
 bench:

