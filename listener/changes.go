@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -55,20 +56,26 @@ type changes struct {
 	// tooLarge is told once of a transaction that has more.
 	tooLarge func(xid uint32)
 
-	decoder pgoutput.Decoder
-	plans   map[uint32]*plan
-	last    uint32 // the table of the last change, and its plan
-	plan    *plan
-	open    bool
-	told    bool            // tooLarge has been told of the open transaction
-	next    uint64          // ordinal of the next change
-	event   publisher.Event // of the current change, used again for the next
+	// sent is when the server sent the message that is handled, by its clock.
+	sent pgoutput.Timestamp
+
+	decoder  pgoutput.Decoder
+	plans    map[uint32]*plan
+	last     uint32 // the table of the last change, and its plan
+	plan     *plan
+	messages map[string]*plan // of logical messages, by prefix
+	open     bool
+	told     bool            // tooLarge has been told of the open transaction
+	next     uint64          // ordinal of the next change
+	event    publisher.Event // of the current change, used again for the next
+	masker   *masker
+	base64   []byte // the content of the current logical message
 }
 
 func newChanges(ctx context.Context, r *router, s sink, d describer, source uint32, maxSize int, tooLarge func(xid uint32)) *changes {
 	return &changes{
 		ctx: ctx, router: r, sink: s, describer: d, source: source, max: uint64(maxSize), tooLarge: tooLarge,
-		plans: make(map[uint32]*plan),
+		plans: make(map[uint32]*plan), messages: make(map[string]*plan), masker: newMasker(r.cfg.MaskKey),
 	}
 }
 
@@ -87,10 +94,9 @@ func (c *changes) handle(data []byte) error {
 	case *pgoutput.Delete:
 		return c.row(publisher.Delete, m.RelationID, nil, &m.Old, m.OldKind)
 	case *pgoutput.Begin:
-		c.begin(m)
+		c.begin(m.FinalLSN, m.XID, m.CommitTime)
 	case *pgoutput.Commit:
-		c.open = false
-		c.sink.commit(m.EndLSN)
+		c.commit(m.EndLSN)
 	case *pgoutput.Relation:
 		return c.relation(m)
 	case *pgoutput.Truncate:
@@ -99,20 +105,28 @@ func (c *changes) handle(data []byte) error {
 		if c.describer != nil {
 			c.describer.learn(m)
 		}
-	case *pgoutput.Origin, *pgoutput.LogicalMessage:
-		// Origins do not matter once the server has selected by them, messages are
-		// not asked for.
+	case *pgoutput.LogicalMessage:
+		return c.message(m)
+	case *pgoutput.Origin:
+		// Origins do not matter once the server has selected by them.
 	}
 	return nil
 }
 
-func (c *changes) begin(m *pgoutput.Begin) {
+// begin opens a transaction. All its changes have the position lsn.
+func (c *changes) begin(lsn pgoutput.LSN, xid uint32, at pgoutput.Timestamp) {
 	c.open, c.told, c.next = true, false, 0
 	e := &c.event
-	e.LSN, e.XID = uint64(m.FinalLSN), m.XID
-	e.CommitTime = m.CommitTime.UnixMicro()
-	e.CommitTimeText = m.CommitTime.Time().AppendFormat(e.CommitTimeText[:0], "2006-01-02T15:04:05.000000Z07:00")
+	e.LSN, e.XID = uint64(lsn), xid
+	e.CommitTime = at.UnixMicro()
+	e.CommitTimeText = at.Time().AppendFormat(e.CommitTimeText[:0], "2006-01-02T15:04:05.000000Z07:00")
 	c.sink.begin()
+}
+
+// commit closes the transaction, which ends at end.
+func (c *changes) commit(end pgoutput.LSN) {
+	c.open = false
+	c.sink.commit(end)
 }
 
 // relation takes the description of a table, which holds until the next one.
@@ -124,7 +138,11 @@ func (c *changes) relation(m *pgoutput.Relation) error {
 			return &temporaryError{fmt.Errorf("look up table %s.%s: %w", m.Namespace, m.Name, err)}
 		}
 	}
-	c.plans[m.ID] = c.router.plan(m, d)
+	p, err := c.router.plan(m, d)
+	if err != nil {
+		return err
+	}
+	c.plans[m.ID] = p
 	c.plan = nil
 	return nil
 }
@@ -144,8 +162,7 @@ func (c *changes) truncate(m *pgoutput.Truncate) error {
 	return nil
 }
 
-// row handles one change of one table. The ordinal counts every change the
-// server sends, so that no filter of ours moves the ids of the others.
+// row handles one change of one table.
 func (c *changes) row(a publisher.Action, relation uint32, newRow, oldRow *pgoutput.Tuple, old pgoutput.OldKind) error {
 	if !c.open {
 		return fmt.Errorf("handle %s of relation %d: change outside of a transaction", a, relation)
@@ -154,24 +171,39 @@ func (c *changes) row(a publisher.Action, relation uint32, newRow, oldRow *pgout
 	if err != nil {
 		return fmt.Errorf("handle %s: %w", a, err)
 	}
+	passes, err := c.admit(p, a)
+	if !passes {
+		return err
+	}
+	if p.skipUnchanged && old == pgoutput.OldFull && p.unchanged(newRow, oldRow) {
+		p.filtered.Inc()
+		return nil
+	}
+	c.masker.next()
+	e := &c.event
+	if e.New, err = c.values(e.New[:0], p, newRow, pgoutput.OldNone); err != nil {
+		return err
+	}
+	if e.Old, err = c.values(e.Old[:0], p, oldRow, old); err != nil {
+		return err
+	}
+	return c.sink.emit(p, e)
+}
+
+// admit takes the next ordinal and reports whether the change that has it goes
+// on; if so, all but the rows of the event is set. The ordinal counts every
+// change the server sends, so that no filter of ours moves the ids of the others.
+func (c *changes) admit(p *plan, a publisher.Action) (passes bool, err error) {
 	e := &c.event
 	e.Ordinal = c.next
 	c.next++
 	if !p.pass[a] || c.beyondMax(e) {
 		p.filtered.Inc()
-		return nil
-	}
-	if e.ID, err = publisher.NewID(e.LSN, e.Ordinal, c.source); err != nil {
-		return err
+		return false, nil
 	}
 	e.Action, e.Table = a, p.table
-	if e.New, err = p.values(e.New[:0], newRow, pgoutput.OldNone); err != nil {
-		return err
-	}
-	if e.Old, err = p.values(e.Old[:0], oldRow, old); err != nil {
-		return err
-	}
-	return c.sink.emit(p, e)
+	e.ID, err = publisher.NewID(e.LSN, e.Ordinal, c.source)
+	return err == nil, err
 }
 
 // planOf returns the plan of a table whose Relation message has come.
@@ -199,9 +231,27 @@ func (c *changes) beyondMax(e *publisher.Event) bool {
 	return true
 }
 
-// values appends the tuple's values, one for each column of the table. A nil
-// tuple has none; a column that never leaves has an absent one.
-func (p *plan) values(dst []publisher.Value, t *pgoutput.Tuple, old pgoutput.OldKind) ([]publisher.Value, error) {
+// unchanged reports whether an update whose complete old row is known changed
+// nothing that leaves. Values are compared as the database wrote them, before
+// any mask; what the log leaves out as unchanged is.
+func (p *plan) unchanged(newRow, oldRow *pgoutput.Tuple) bool {
+	if newRow == nil || len(newRow.Columns) != len(oldRow.Columns) || len(oldRow.Columns) != len(p.table.Columns) {
+		return false
+	}
+	for i := range newRow.Columns {
+		n, o := &newRow.Columns[i], &oldRow.Columns[i]
+		same := n.Kind == pgoutput.Unchanged || n.Kind == o.Kind && bytes.Equal(n.Data, o.Data)
+		if !same && (p.hidden == nil || !p.hidden[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// values appends the tuple's values, one for each column of the table, masked
+// where they have to be. A nil tuple has none; a column that never leaves has an
+// absent one.
+func (c *changes) values(dst []publisher.Value, p *plan, t *pgoutput.Tuple, old pgoutput.OldKind) ([]publisher.Value, error) {
 	if t == nil {
 		return dst, nil
 	}
@@ -224,6 +274,9 @@ func (p *plan) values(dst []publisher.Value, t *pgoutput.Tuple, old pgoutput.Old
 		default:
 			return dst, fmt.Errorf("handle row of %s: column %s is in binary form, which was not asked for",
 				p.qualified, p.table.Columns[i].Name)
+		}
+		if p.masks != nil && p.masks[i] != maskNone {
+			v = c.masker.mask(v, p.masks[i])
 		}
 		if p.hidden != nil && p.hidden[i] {
 			v = publisher.Value{}

@@ -25,7 +25,7 @@ func (s *windowSink) emit(p *plan, e *publisher.Event) error {
 		s.batches++
 	}
 	s.w.append(publisher.Message{
-		ID: e.ID, Writer: "writer", Topic: p.topic, Table: p.qualified, Action: e.Action, CommitTime: e.CommitTime,
+		ID: e.ID, Writer: "writer", Topic: p.topics[e.Action], Table: p.qualified, Action: e.Action, CommitTime: e.CommitTime,
 	}, p, e)
 	return nil
 }

@@ -70,12 +70,10 @@ func TestTruncateOfSeveralTablesIsAnEventForEach(t *testing.T) {
 
 func TestMessagesWithoutAChangeCountForNothing(t *testing.T) {
 	r := play(t, config.Listener{},
-		wire("M").i8(0).i64(0x8).str("prefix").data("outside of any transaction"),
 		beginMsg(0x10),
 		wire("O").i64(0x5).str("origin"),
 		wire("Y").i32(16390).str("public").str("mood"),
 		relationMsg(1, pgoutput.IdentityDefault, "public.a", "id*"),
-		wire("M").i8(1).i64(0x9).str("prefix").data("inside of one"),
 		insertMsg(1, "1"), commitMsg(0x10))
 	wantRecorded(t, r, "begin", "0 INSERT public_a key=1 new=[1] old=[]", "commit 0/18")
 }

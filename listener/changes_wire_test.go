@@ -111,7 +111,7 @@ func (r *recorder) emit(p *plan, e *publisher.Event) error {
 	r.tables = append(r.tables, p.qualified)
 	r.bodies = append(r.bodies, string(p.appendKey(nil, e))+" "+string(p.body.Append(nil, e)))
 	r.lines = append(r.lines, fmt.Sprintf("%d %v %s key=%s new=%s old=%s",
-		e.Ordinal, e.Action, p.topic, p.appendKey(nil, e), valuesText(e.New), valuesText(e.Old)))
+		e.Ordinal, e.Action, p.topics[e.Action], p.appendKey(nil, e), valuesText(e.New), valuesText(e.Old)))
 	return r.err
 }
 

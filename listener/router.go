@@ -1,8 +1,6 @@
 package listener
 
 import (
-	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -17,10 +15,13 @@ import (
 
 // Route says how the tables' topics are made and what the bodies look like.
 type Route struct {
+	// Database is the name a topic template can refer to.
+	Database string
 	// Topic and TopicPrefix are publisher.topic and publisher.topicPrefix.
 	Topic, TopicPrefix string
-	// KeyFrom names the columns that are the message key of the tables that have
-	// them all; empty means the replica identity.
+	// KeyFrom names the columns that are the message key, in this order, of the
+	// tables that have them all; empty means the replica identity, or the primary
+	// key where that is the whole row.
 	KeyFrom []string
 	// Name makes a name the broker takes of a topic; nil leaves it as it is.
 	Name func(topic string) string
@@ -36,54 +37,45 @@ type Route struct {
 type router struct {
 	cfg    config.Listener
 	route  Route
-	topics []topicRule
+	topics *topicMaker
 	met    *metrics.Metrics
 }
 
-// topicRule is a config.TopicRule made ready.
-type topicRule struct {
-	exact string
-	re    *regexp.Regexp // or nil
-	topic string
-}
-
+// newRouter makes the router. It is an error if the rules cannot
+// be used.
 func newRouter(cfg config.Listener, route Route, met *metrics.Metrics) (*router, error) {
-	r := &router{cfg: cfg, route: route, met: met}
-	for _, rule := range cfg.TopicsMap {
-		t := topicRule{exact: rule.Match, topic: rule.Topic}
-		if expr, ok := rule.Expression(); ok {
-			re, err := regexp.Compile(expr)
-			if err != nil {
-				return nil, fmt.Errorf("compile listener.topicsMap %q: %w", rule.Match, err)
-			}
-			t.re = re
-		}
-		r.topics = append(r.topics, t)
+	topics, err := newTopicMaker(cfg, route)
+	if err != nil {
+		return nil, err
 	}
-	return r, nil
+	return &router{cfg: cfg, route: route, topics: topics, met: met}, nil
 }
 
-// plan is what is known of one version of one table.
+// plan is what is known of one version of one table, or of the logical messages
+// with one prefix.
 type plan struct {
 	table     *publisher.Table
-	qualified string // schema.table
-	topic     string
-	// pass says for each publisher.Action whether its changes go on.
-	pass     [publisher.Truncate + 1]bool
-	key      []int  // indexes of the key's columns, in order
-	hidden   []bool // columns that never leave; nil if none
-	body     format.Plan
-	filtered prometheus.Counter
+	qualified string // schema.table, the table's name in errors and metrics
+	// pass says for each publisher.Action whether its changes go on, topics where
+	// to.
+	pass          [publisher.LogicalMessage + 1]bool
+	topics        [publisher.LogicalMessage + 1]string
+	key           []int      // indexes of the key's columns, in order
+	hidden        []bool     // columns that never leave; nil if none
+	masks         []maskKind // how columns are masked; nil if none is
+	skipUnchanged bool       // listener.skipUnchangedUpdates
+	body          format.Plan
+	filtered      prometheus.Counter
 }
 
-// plan makes the plan of a table.
-func (r *router) plan(rel *pgoutput.Relation, d details) *plan {
+// plan makes the plan of a table. It is an error if the table gets no topic.
+func (r *router) plan(rel *pgoutput.Relation, d details) (*plan, error) {
 	schema := rel.Namespace
 	if schema == "" {
 		schema = "pg_catalog" // which the protocol abbreviates
 	}
 	t := &publisher.Table{Schema: schema, Name: rel.Name}
-	p := &plan{table: t, qualified: schema + "." + rel.Name, topic: r.topic(schema, rel.Name)}
+	p := &plan{table: t, qualified: schema + "." + rel.Name, skipUnchanged: r.cfg.SkipUnchangedUpdates}
 	for i := range rel.Columns {
 		c := &rel.Columns[i]
 		t.Columns = append(t.Columns, publisher.Column{
@@ -91,59 +83,26 @@ func (r *router) plan(rel *pgoutput.Relation, d details) *plan {
 		})
 	}
 	p.hidden = r.hidden(t)
-	p.key = r.key(rel, p.hidden)
+	p.masks = masks(r.cfg.Mask, t)
+	p.key = r.key(rel, d, p.tellsApart)
 	for a := publisher.Insert; a <= publisher.Truncate; a++ {
 		p.pass[a] = r.passes(t, a)
 	}
-	p.body = r.route.Envelope.Plan(t, r.route.Tags)
+	return p, r.finish(p, schema, rel.Name)
+}
+
+// finish completes a plan whose columns are known: schema and table are the
+// names its topic is made of.
+func (r *router) finish(p *plan, schema, table string) error {
+	p.body = r.route.Envelope.Plan(p.table, r.route.Tags)
 	p.filtered = r.met.FilteredCounter(p.qualified)
-	return p
+	return r.topics.fill(p, schema, table)
 }
 
-// topic returns the full topic of a table.
-func (r *router) topic(schema, table string) string {
-	name := schema + "_" + table
-	for _, rule := range r.topics {
-		if rule.re == nil && rule.exact == name {
-			name = rule.topic
-			break
-		}
-		if rule.re != nil && rule.re.MatchString(name) {
-			name = rule.re.ReplaceAllString(name, rule.topic)
-			break
-		}
-	}
-	name = r.route.TopicPrefix + name
-	if r.route.Topic != "" {
-		name = r.route.Topic + "." + name
-	}
-	if r.route.Name != nil {
-		name = r.route.Name(name)
-	}
-	return name
-}
-
-// key returns the columns that make the message key. A replica identity that
-// is the whole row is no key: a row would not keep its key from one change to
-// the next, and so not its place in the order. Nor is one with a column that
-// never leaves: without it different rows would look alike.
-func (r *router) key(rel *pgoutput.Relation, hidden []bool) []int {
-	var key []int
-	usable := rel.Identity != pgoutput.IdentityFull
-	for i := range rel.Columns {
-		leaves := hidden == nil || !hidden[i]
-		if slices.Contains(r.route.KeyFrom, rel.Columns[i].Name) && leaves {
-			return []int{i}
-		}
-		if rel.Columns[i].Key {
-			key = append(key, i)
-			usable = usable && leaves
-		}
-	}
-	if !usable {
-		return nil
-	}
-	return key
+// tellsApart reports whether what leaves of a column differs where its values do.
+func (p *plan) tellsApart(column int) bool {
+	return (p.hidden == nil || !p.hidden[column]) &&
+		(p.masks == nil || p.masks[column] == maskNone || p.masks[column] == maskHash)
 }
 
 // hidden returns which columns listener.exclude.columns names: as "column",
@@ -162,9 +121,10 @@ func (r *router) hidden(t *publisher.Table) []bool {
 	return hidden
 }
 
-// passes decides whether an action on a table goes on.
+// passes decides whether an action on a table goes on. walherald's own tables
+// never do.
 func (r *router) passes(t *publisher.Table, a publisher.Action) bool {
-	if containsFold(r.cfg.Exclude.Schemas, t.Schema) ||
+	if t.Schema == r.cfg.Schema || containsFold(r.cfg.Exclude.Schemas, t.Schema) ||
 		containsFold(r.cfg.Exclude.Tables, t.Name) || containsFold(r.cfg.Exclude.Tables, t.Schema+"."+t.Name) {
 		return false
 	}
@@ -189,33 +149,4 @@ func lookup(tables map[string][]string, t *publisher.Table) (actions []string, l
 
 func containsFold(list []string, s string) bool {
 	return slices.ContainsFunc(list, func(e string) bool { return strings.EqualFold(e, s) })
-}
-
-// appendKey appends the message key: the text of a key of one column, a JSON
-// array of the texts of several, so that no two keys look alike.
-func (p *plan) appendKey(dst []byte, e *publisher.Event) []byte {
-	if len(e.New)+len(e.Old) == 0 || len(p.key) == 0 {
-		return dst
-	}
-	if len(p.key) == 1 {
-		return append(dst, keyValue(e, p.key[0]).Text...)
-	}
-	for n, i := range p.key {
-		dst = append(dst, "[,"[min(n, 1)])
-		if v := keyValue(e, i); v.Kind == publisher.Text {
-			dst = format.AppendString(dst, v.Text)
-		} else {
-			dst = append(dst, "null"...)
-		}
-	}
-	return append(dst, ']')
-}
-
-// keyValue returns the value of column i. A large value that did not change
-// stands in the old row only.
-func keyValue(e *publisher.Event, i int) publisher.Value {
-	if len(e.New) > 0 && (e.New[i].Kind != publisher.Unchanged || len(e.Old) == 0) {
-		return e.New[i]
-	}
-	return e.Old[i]
 }

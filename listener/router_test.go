@@ -26,6 +26,15 @@ func mustRouter(t testing.TB, cfg config.Listener, route Route) *router {
 	return r
 }
 
+func mustPlan(t testing.TB, r *router, rel *pgoutput.Relation, d details) *plan {
+	t.Helper()
+	p, err := r.plan(rel, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 // describedTable is a table whose key columns are marked with an asterisk.
 func describedTable(name string, identity pgoutput.ReplicaIdentity, columns ...string) *pgoutput.Relation {
 	schema, table, _ := strings.Cut(name, ".")
@@ -88,7 +97,7 @@ func TestFilterIncludeAndExcludeDecideTogether(t *testing.T) {
 		{"an empty schema is pg_catalog", config.Listener{Exclude: config.Exclude{Schemas: []string{"pg_catalog"}}}, ".pg_class", ""},
 	}
 	for _, tt := range tests {
-		p := mustRouter(t, tt.cfg, Route{}).plan(describedTable(tt.table, pgoutput.IdentityDefault, "id*"), details{})
+		p := mustPlan(t, mustRouter(t, tt.cfg, Route{}), describedTable(tt.table, pgoutput.IdentityDefault, "id*"), details{})
 		var passes []string
 		for a := publisher.Insert; a <= publisher.Truncate; a++ {
 			if p.pass[a] {
@@ -115,7 +124,7 @@ func TestExcludedColumnsAreFoundByEveryForm(t *testing.T) {
 		{"mail", nil},
 	} {
 		cfg := config.Listener{Exclude: config.Exclude{Columns: []string{"nothing", tt.exclude}}}
-		p := mustRouter(t, cfg, Route{}).plan(describedTable("public.users", pgoutput.IdentityDefault, "id*", "email"), details{})
+		p := mustPlan(t, mustRouter(t, cfg, Route{}), describedTable("public.users", pgoutput.IdentityDefault, "id*", "email"), details{})
 		if !reflect.DeepEqual(p.hidden, tt.want) {
 			t.Errorf("%s hides %v, want %v", tt.exclude, p.hidden, tt.want)
 		}
@@ -157,9 +166,11 @@ func TestTopicIsMadeOfTopicPrefixAndTable(t *testing.T) {
 		{"the hook has the last word", Route{Topic: "s", TopicPrefix: "p_", Name: upper}, rules, "public.users", "S.P_PEOPLE"},
 	} {
 		r := mustRouter(t, config.Listener{TopicsMap: tt.rules}, tt.route)
-		p := r.plan(describedTable(tt.table, pgoutput.IdentityDefault, "id*"), details{})
-		if p.topic != tt.want {
-			t.Errorf("%s: topic of %s is %s, want %s", tt.name, tt.table, p.topic, tt.want)
+		p := mustPlan(t, r, describedTable(tt.table, pgoutput.IdentityDefault, "id*"), details{})
+		for a := publisher.Insert; a <= publisher.Truncate; a++ {
+			if p.topics[a] != tt.want {
+				t.Errorf("%s: topic for %v of %s is %s, want %s", tt.name, a, tt.table, p.topics[a], tt.want)
+			}
 		}
 	}
 }
@@ -168,7 +179,8 @@ func TestRulesInTheOtherOrderGiveTheOtherTopic(t *testing.T) {
 	exact, expr := config.TopicRule{Match: "public_users", Topic: "exact"}, config.TopicRule{Match: "/^public_.*$/", Topic: "expression"}
 	for want, rules := range map[string]config.TopicsMap{"exact": {exact, expr}, "expression": {expr, exact}} {
 		r := mustRouter(t, config.Listener{TopicsMap: rules}, Route{})
-		if got := r.topic("public", "users"); got != want {
+		p := mustPlan(t, r, describedTable("public.users", pgoutput.IdentityDefault, "id*"), details{})
+		if got := p.topics[publisher.Insert]; got != want {
 			t.Errorf("topic is %s, want %s", got, want)
 		}
 	}
@@ -203,7 +215,7 @@ func TestKeyIsTheReplicaIdentityUnlessNamed(t *testing.T) {
 		{"named but excluded column", describedTable("s.t", pgoutput.IdentityDefault, "id*", "name"), "name", "name", []int{0}},
 	} {
 		cfg := config.Listener{Exclude: config.Exclude{Columns: []string{tt.exclude}}}
-		p := mustRouter(t, cfg, Route{KeyFrom: strings.Fields(tt.keyFrom)}).plan(tt.rel, details{})
+		p := mustPlan(t, mustRouter(t, cfg, Route{KeyFrom: strings.Fields(tt.keyFrom)}), tt.rel, details{})
 		if !reflect.DeepEqual(p.key, tt.want) {
 			t.Errorf("%s: the key is columns %v, want %v", tt.name, p.key, tt.want)
 		}

@@ -142,6 +142,7 @@ func (s *stream) takeData(data []byte) error {
 	if err != nil {
 		return &fatalError{err}
 	}
+	s.changes.sent = x.ServerTime
 	err = s.changes.handle(x.Data)
 	switch {
 	case err == nil:
@@ -255,7 +256,7 @@ func (s *stream) emit(p *plan, e *publisher.Event) error {
 		}
 	}
 	w.append(publisher.Message{
-		ID: e.ID, Writer: s.l.writer, Topic: p.topic, Table: p.qualified, Action: e.Action, CommitTime: e.CommitTime,
+		ID: e.ID, Writer: s.l.writer, Topic: p.topics[e.Action], Table: p.qualified, Action: e.Action, CommitTime: e.CommitTime,
 	}, p, e)
 	s.l.queuedID = e.ID
 	return nil

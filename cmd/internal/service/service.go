@@ -101,6 +101,7 @@ func (s *service) listener(out *output) (*listener.Listener, error) {
 		deliver = &observed{Deliverer: deliver, observe: s.opts.Observe}
 	}
 	route := listener.Route{
+		Database: s.cfg.Database.Name,
 		Topic: s.cfg.Publisher.Topic, TopicPrefix: s.cfg.Publisher.TopicPrefix, KeyFrom: s.cfg.Publisher.MessageKeyFrom,
 		Name: out.topicName, Envelope: format.Walherald{}, Tags: s.cfg.Tags,
 	}
