@@ -2,6 +2,7 @@ package listener
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/walherald/walherald/config"
@@ -30,22 +31,30 @@ func (s *windowSink) emit(p *plan, e *publisher.Event) error {
 	return nil
 }
 
-// insertsOfSixColumns returns a function that feeds an insert of sixColumnRow,
-// in an open transaction, and the size of its message. Both batches of the
-// window have grown to their size.
-func insertsOfSixColumns(t testing.TB, s *windowSink) (handle func(), size int) {
-	c := newTestChanges(t, config.Listener{}, s)
-	table := wire("R").i32(1).str("public").str("users").i8('d').i16(len(sixColumnRow))
-	var values []any
+// sixColumnTable describes a table for sixColumnRow.
+func sixColumnTable(id int, name string) wire {
+	schema, table, _ := strings.Cut(name, ".")
+	b := wire("R").i32(id).str(schema).str(table).i8('d').i16(len(sixColumnRow))
 	for i, col := range sixColumnRow {
 		key := byte(0)
 		if i == 0 {
 			key = 1
 		}
-		table = table.i8(key).str(col.name).i32(int(col.oid)).i32(-1)
+		b = b.i8(key).str(col.name).i32(int(col.oid)).i32(-1)
+	}
+	return b
+}
+
+// insertsOfSixColumns returns a function that feeds an insert of sixColumnRow,
+// in an open transaction, and the size of its message. Both batches of the
+// window have grown to their size.
+func insertsOfSixColumns(t testing.TB, s *windowSink) (handle func(), size int) {
+	c := newTestChanges(t, config.Listener{}, s)
+	var values []any
+	for _, col := range sixColumnRow {
 		values = append(values, col.text)
 	}
-	for _, m := range []wire{table, beginMsg(0x16B3748)} {
+	for _, m := range []wire{sixColumnTable(1, "public.users"), beginMsg(0x16B3748)} {
 		if err := c.handle(m); err != nil {
 			t.Fatal(err)
 		}

@@ -33,6 +33,9 @@ const anyMessage = messageSchema + "." + config.AnyPrefix
 // maxMessagePlans bounds the prefixes whose plans are kept.
 const maxMessagePlans = 1024
 
+// maxBase64 is the largest buffer, in bytes, that is kept for the next message.
+const maxBase64 = 1 << 20
+
 // messagePlan makes the plan of the messages with a prefix.
 func (r *router) messagePlan(prefix string) (*plan, error) {
 	listed := slices.Contains(r.cfg.Messages, prefix)
@@ -121,6 +124,9 @@ func (c *changes) messageValues(dst []publisher.Value, m *pgoutput.LogicalMessag
 	if utf8.Valid(m.Content) {
 		values[messageContent] = publisher.Value{Kind: publisher.Text, Text: m.Content}
 	} else {
+		if cap(c.base64) > maxBase64 {
+			c.base64 = nil // what one huge message made of it is given back
+		}
 		c.base64 = base64.StdEncoding.AppendEncode(c.base64[:0], m.Content)
 		values[messageBase64] = publisher.Value{Kind: publisher.Text, Text: c.base64}
 	}
