@@ -142,9 +142,12 @@ const statusSize = 1 + 4*8 + 1
 
 // take notes what the client says in the stream.
 func (c *Conn) take(msg pgproto3.FrontendMessage) error {
+	if _, ok := msg.(*pgproto3.Terminate); ok {
+		return errEnd
+	}
 	data, ok := msg.(*pgproto3.CopyData)
 	if !ok {
-		return nil // CopyDone and Terminate; the end follows
+		return nil // CopyDone; Terminate follows
 	}
 	if len(data.Data) != statusSize || data.Data[0] != 'r' {
 		return fmt.Errorf("message of %d bytes is no status update: %q", len(data.Data), data.Data)

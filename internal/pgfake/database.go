@@ -57,6 +57,17 @@ func (d Database) Rules() []Rule {
 	return rules
 }
 
+// Ordinary is the script of connections that take SQL alone: the server says
+// what it is, and lets the role do nothing.
+func (d Database) Ordinary() Script {
+	return Script{Login(), Answer(
+		On("SHOW server_version_num", Row(strconv.Itoa(d.Version))),
+		On("pg_control_system()", Row(d.System)),
+		On("SET ", Nothing()),
+		Otherwise(Error("42501", "permission denied")),
+	)}
+}
+
 // Serve is the script that lets everybody in, answers by the database's rules
 // until the stream begins, and then takes the steps.
 func (d Database) Serve(steps ...Step) Script {

@@ -195,8 +195,7 @@ func (s *Server) serve(socket net.Conn) {
 	defer c.end()
 	replication, err := c.begin()
 	if err != nil {
-		c.judge("startup", err)
-		return
+		return // a request to cancel something, or nobody who speaks the protocol
 	}
 	for i, step := range s.script(replication) {
 		if err := step(c); err != nil {
