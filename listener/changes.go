@@ -3,37 +3,11 @@ package listener
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 
 	"github.com/walherald/walherald/listener/pgoutput"
 	"github.com/walherald/walherald/publisher"
 )
-
-// identity is where changes come from.
-type identity struct {
-	system   string // the cluster's system identifier
-	timeline int32
-	database string
-	slot     string
-}
-
-// source returns the digest that is part of every event id. It holds neither
-// timeline nor slot: the same change has the same id whoever reads it.
-func (id identity) source() uint32 {
-	sum := sha256.Sum256([]byte(id.system + "/" + id.database))
-	return binary.BigEndian.Uint32(sum[:])
-}
-
-// writer returns the name within which ids are ordered. On another timeline an
-// LSN can stand for another change, and another slot can select others, so a
-// position of theirs says nothing.
-func (id identity) writer() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%d/%s/%s", id.system, id.timeline, id.database, id.slot))
-	return hex.EncodeToString(sum[:8])
-}
 
 // sink takes the events of one session. The window behind it may make it wait.
 type sink interface {
@@ -51,7 +25,7 @@ type changes struct {
 	router    *router
 	sink      sink
 	describer describer // or nil
-	source    uint32
+	source    func(pgoutput.LSN) uint32
 	max       uint64 // changes of one transaction that go on; 0 means all
 	// tooLarge is told once of a transaction that has more.
 	tooLarge func(xid uint32)
@@ -64,6 +38,7 @@ type changes struct {
 	last     uint32 // the table of the last change, and its plan
 	plan     *plan
 	messages map[string]*plan // of logical messages, by prefix
+	digest   uint32           // of the source of the open transaction
 	open     bool
 	told     bool            // tooLarge has been told of the open transaction
 	next     uint64          // ordinal of the next change
@@ -72,7 +47,7 @@ type changes struct {
 	base64   []byte // the content of the current logical message
 }
 
-func newChanges(ctx context.Context, r *router, s sink, d describer, source uint32, maxSize int, tooLarge func(xid uint32)) *changes {
+func newChanges(ctx context.Context, r *router, s sink, d describer, source func(pgoutput.LSN) uint32, maxSize int, tooLarge func(xid uint32)) *changes {
 	return &changes{
 		ctx: ctx, router: r, sink: s, describer: d, source: source, max: uint64(maxSize), tooLarge: tooLarge,
 		plans: make(map[uint32]*plan), messages: make(map[string]*plan), masker: newMasker(r.cfg.MaskKey),
@@ -115,7 +90,7 @@ func (c *changes) handle(data []byte) error {
 
 // begin opens a transaction. All its changes have the position lsn.
 func (c *changes) begin(lsn pgoutput.LSN, xid uint32, at pgoutput.Timestamp) {
-	c.open, c.told, c.next = true, false, 0
+	c.open, c.told, c.next, c.digest = true, false, 0, c.source(lsn)
 	e := &c.event
 	e.LSN, e.XID = uint64(lsn), xid
 	e.CommitTime = at.UnixMicro()
@@ -202,7 +177,7 @@ func (c *changes) admit(p *plan, a publisher.Action) (passes bool, err error) {
 		return false, nil
 	}
 	e.Action, e.Table = a, p.table
-	e.ID, err = publisher.NewID(e.LSN, e.Ordinal, c.source)
+	e.ID, err = publisher.NewID(e.LSN, e.Ordinal, c.digest)
 	return err == nil, err
 }
 

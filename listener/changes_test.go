@@ -138,7 +138,7 @@ func TestIdsIncreaseInStreamOrder(tt *testing.T) {
 			cfg.Exclude.Tables = []string{"orders"}
 		}
 		r := &recorder{}
-		c := newChanges(tt.Context(), mustRouter(tt, cfg, Route{}), r, nil, rapid.Uint32().Draw(t, "source"), 0, nil)
+		c := newChanges(tt.Context(), mustRouter(tt, cfg, Route{}), r, nil, always(rapid.Uint32().Draw(t, "source")), 0, nil)
 		lsn := rapid.Uint64Range(0, 1<<40).Draw(t, "start")
 		messages := []wire{
 			relationMsg(1, pgoutput.IdentityDefault, "public.users", "id*"),
@@ -322,7 +322,7 @@ func TestChangesPastTheLargestTransactionAreCountedAndToldOnce(t *testing.T) {
 	// The change that is one too many is filtered: it is no reason to be silent
 	// about the next.
 	cfg := config.Listener{Exclude: config.Exclude{Tables: []string{"orders"}}}
-	c := newChanges(t.Context(), mustRouter(t, cfg, Route{}), r, nil, 7, 2, func(xid uint32) { told = append(told, xid) })
+	c := newChanges(t.Context(), mustRouter(t, cfg, Route{}), r, nil, always(7), 2, func(xid uint32) { told = append(told, xid) })
 	within := []wire{beginMsg(0x50), insertMsg(1, "6"), insertMsg(1, "7"), commitMsg(0x50)}
 	filteredOnly := []wire{beginMsg(0x90), insertMsg(1, "8"), insertMsg(1, "9"), insertMsg(2, "1"), commitMsg(0x90)}
 	another := []wire{beginMsg(0xD0), truncateMsg(1, 1, 1, 1), commitMsg(0xD0)}
@@ -368,18 +368,23 @@ func TestSourceAndWriterNameWhatIdsAreOrderedWithin(t *testing.T) {
 		sameSource bool
 	}{
 		"another server":   {identity{system: "8", timeline: 1, database: "shop", slot: "a"}, false},
-		"another timeline": {identity{system: "7", timeline: 2, database: "shop", slot: "a"}, true},
+		"another timeline": {identity{system: "7", timeline: 2, database: "shop", slot: "a"}, false},
 		"another database": {identity{system: "7", timeline: 1, database: "blog", slot: "a"}, false},
 		"another slot":     {identity{system: "7", timeline: 1, database: "shop", slot: "b"}, true},
 	} {
-		if got := tt.id.source() == base.source(); got != tt.sameSource {
+		if got := tt.id.source()(1) == base.source()(1); got != tt.sameSource {
 			t.Errorf("%s: same source is %v", name, got)
 		}
 		if tt.id.writer() == base.writer() {
 			t.Errorf("%s: same writer", name)
 		}
 	}
-	if again := base; again.source() != base.source() || again.writer() != base.writer() {
+	if again := base; again.source()(1) != base.source()(1) || again.writer() != base.writer() {
 		t.Error("the same identity has two names")
 	}
+}
+
+// always is a source whose digest is the same at every position.
+func always(digest uint32) func(pgoutput.LSN) uint32 {
+	return func(pgoutput.LSN) uint32 { return digest }
 }

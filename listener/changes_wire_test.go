@@ -124,7 +124,7 @@ func valuesText(row []publisher.Value) string {
 }
 
 func newTestChanges(t testing.TB, cfg config.Listener, s sink) *changes {
-	return newChanges(t.Context(), mustRouter(t, cfg, Route{}), s, nil, 7, cfg.MaxTransactionSize, func(xid uint32) {
+	return newChanges(t.Context(), mustRouter(t, cfg, Route{}), s, nil, always(7), cfg.MaxTransactionSize, func(xid uint32) {
 		t.Fatalf("transaction %d is told to be too large", xid)
 	})
 }

@@ -247,7 +247,7 @@ func TestCheckNamesWhatARoleMayNot(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.close()
-	if _, err := l.prepareSlot(t.Context(), c.cfg, func(string, string) {}); err != nil {
+	if _, _, err := l.prepareSlot(t.Context(), c.cfg, noHistory, func(string, string) {}); err != nil {
 		t.Error(err)
 	}
 }
@@ -275,7 +275,7 @@ func TestCheckRefusesSlotOlderThanPublication(t *testing.T) {
 	c.exec(t, "SELECT pg_create_logical_replication_slot('wh', 'pgoutput')")
 	found := c.check(t)
 	expectOnly(t, found, 1, 0)
-	expectFinding(t, found, config.FindingError, "listener.slotName", "slot wh exists but publication", "pg_drop_replication_slot('wh')")
+	expectFinding(t, found, config.FindingError, "listener.slotName", "slot wh exists but publication", "walherald slot drop")
 
 	// The service says the same.
 	l, err := connect(t.Context(), c.db, c.cfg.SlotName)
@@ -283,7 +283,7 @@ func TestCheckRefusesSlotOlderThanPublication(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.close()
-	_, err = l.prepareSlot(t.Context(), c.cfg, func(string, string) {})
+	_, _, err = l.prepareSlot(t.Context(), c.cfg, noHistory, func(string, string) {})
 	i := slices.IndexFunc(found, func(f config.Finding) bool { return f.Severity == config.FindingError })
 	if said := found[i].What + "; " + found[i].Remedy; err == nil || err.Error() != said {
 		t.Errorf("check says\n%s\nand the service\n%v", said, err)
@@ -293,7 +293,7 @@ func TestCheckRefusesSlotOlderThanPublication(t *testing.T) {
 	c.exec(t, "CREATE PUBLICATION walherald FOR ALL TABLES")
 	found = c.check(t)
 	expectOnly(t, found, 0, 1)
-	expectFinding(t, found, config.FindingWarning, "listener.slotName", `"walherald" may be younger than slot wh`, "pg_drop_replication_slot('wh')")
+	expectFinding(t, found, config.FindingWarning, "listener.slotName", `"walherald" may be younger than slot wh`, "walherald slot drop")
 	c.exec(t, "SELECT pg_drop_replication_slot('wh')", "SELECT pg_create_logical_replication_slot('wh', 'pgoutput')")
 	expectOnly(t, c.check(t), 0, 0)
 }
@@ -321,7 +321,7 @@ func TestCheckRefusesSlotWhoseLogIsGone(t *testing.T) {
 	c.exec(t, "CHECKPOINT")
 	found := c.check(t)
 	expectOnly(t, found, 1, 0)
-	expectFinding(t, found, config.FindingError, "listener.slotName", "slot wh was invalidated", "pg_drop_replication_slot('wh')")
+	expectFinding(t, found, config.FindingError, "listener.slotName", "slot wh was invalidated", "walherald slot drop")
 }
 
 func TestCheckWarnsOfSlotReadElsewhere(t *testing.T) {
@@ -331,7 +331,7 @@ func TestCheckWarnsOfSlotReadElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reader.close()
-	if _, err := reader.prepareSlot(t.Context(), c.cfg, func(string, string) {}); err != nil {
+	if _, _, err := reader.prepareSlot(t.Context(), c.cfg, noHistory, func(string, string) {}); err != nil {
 		t.Fatal(err)
 	}
 	reader.pg.Frontend().Send(&pgproto3.Query{String: `START_REPLICATION SLOT wh LOGICAL 0/0 (proto_version '1', publication_names 'walherald')`})
@@ -539,3 +539,6 @@ func TestCheckEndsWithItsContextWhenTheServerIsSilent(t *testing.T) {
 	expectOnly(t, found, 1, 0)
 	expectFinding(t, found, config.FindingError, "database.host", "canceled")
 }
+
+// noHistory is that of a slot of which nothing is known.
+func noHistory(context.Context) (past, error) { return past{}, nil }

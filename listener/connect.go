@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/walherald/walherald/config"
+	"github.com/walherald/walherald/listener/pgoutput"
 )
 
 // connectTimeout bounds the making of a connection.
@@ -39,9 +40,8 @@ type link struct {
 	id   identity
 	// version is the server's, as in server_version_num: 150004.
 	version int
-	// readTo is where an earlier link of this process has read the slot to; empty
-	// if there was none.
-	readTo string
+	// end is the end of the server's log when the link was made.
+	end pgoutput.LSN
 }
 
 // connect makes a replication connection, which also takes SQL.
@@ -147,6 +147,10 @@ func (l *link) identify(ctx context.Context, slot string) error {
 		return fmt.Errorf("identify system: %w", err)
 	}
 	l.id = identity{system: sys.SystemID, timeline: sys.Timeline, database: sys.DBName, slot: slot}
+	l.end = pgoutput.LSN(sys.XLogPos)
+	if err := l.readForks(ctx); err != nil {
+		return err
+	}
 	version, err := l.value(ctx, "SHOW server_version_num")
 	if err != nil {
 		return fmt.Errorf("read server version: %w", err)

@@ -31,6 +31,9 @@ type pgSource struct {
 	conn   *pgx.Conn
 	cfg    config.Listener
 	db     config.Database
+	route  Route
+	// acceptGap is Deps.AcceptGap of the listeners.
+	acceptGap uint64
 }
 
 // pgShared returns a new database of the shared server.
@@ -61,7 +64,8 @@ func newPGSource(t testing.TB, server *pgserver.Server, database string) *pgSour
 	cfg.SlotName, cfg.HeartbeatInterval = "slot_"+database, time.Second
 	s := &pgSource{
 		t: t, ctx: ctx, server: server, cfg: cfg,
-		db: config.Database{Host: server.Host(), Port: server.Port(), Name: database, User: server.User()},
+		db:    config.Database{Host: server.Host(), Port: server.Port(), Name: database, User: server.User()},
+		route: Route{Database: database, Envelope: format.Walherald{}},
 	}
 	s.conn = s.connect()
 	return s
@@ -179,9 +183,9 @@ type guaranteeRun struct {
 func (s *pgSource) newRun(d publisher.Deliverer) *guaranteeRun {
 	s.t.Helper()
 	health := metrics.NewHealth(time.Now)
-	l, err := New(s.cfg, s.db, Route{Envelope: format.Walherald{}}, Deps{
+	l, err := New(s.cfg, s.db, s.route, Deps{
 		Log:    slog.New(slog.NewTextHandler(s.t.Output(), nil)),
-		Health: health, Name: "sink", Deliverer: d,
+		Health: health, Name: "sink", Deliverer: d, AcceptGap: s.acceptGap,
 	})
 	if err != nil {
 		s.t.Fatal(err)

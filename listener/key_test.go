@@ -43,7 +43,7 @@ func TestKeyColumnsStandInTheConfiguredOrder(t *testing.T) {
 func TestDeleteWhoseOldRowLacksTheKeyHasNone(t *testing.T) {
 	for name, keyFrom := range map[string][]string{"one": {"tenant"}, "several": {"id", "tenant"}} {
 		r := &recorder{}
-		c := newChanges(t.Context(), mustRouter(t, config.Listener{}, Route{KeyFrom: keyFrom}), r, nil, 7, 0, nil)
+		c := newChanges(t.Context(), mustRouter(t, config.Listener{}, Route{KeyFrom: keyFrom}), r, nil, always(7), 0, nil)
 		for _, m := range []wire{
 			beginMsg(0x10), relationMsg(1, pgoutput.IdentityDefault, "public.t", "id*", "tenant"),
 			insertMsg(1, "1", "a"), updateMsg(1, pgoutput.OldNone, nil, tupleOf("1", toasted)), deleteMsg(1, pgoutput.OldKey, "1", sqlNull),

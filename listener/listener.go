@@ -28,6 +28,7 @@ package listener
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -51,18 +52,33 @@ type Deps struct {
 	// Deliverer takes the changes. It is expected to try again by itself until
 	// an error is permanent: any error ends the listener.
 	Deliverer publisher.Deliverer
+	// AcceptGap is the position at which a gap begins that the user accepts: what
+	// a slot that was lost, made anew or moved does not give. 0 accepts none.
+	AcceptGap uint64
 }
 
 // Listener is one slot read into one output.
 type Listener struct {
 	cfg    config.Listener
 	db     config.Database
+	deps   Deps
 	router *router
-	output *output
 	log    *slog.Logger
 	met    *metrics.Metrics
 	health *metrics.Component
 	alive  *metrics.Heartbeat
+
+	warned bool   // that there is no slot memory
+	holder string // who was said to hold the slot
+
+	reign
+}
+
+// reign is what a Listener knows of the log of one timeline. Positions of one
+// say nothing on another, so a promoted server begins a new one.
+type reign struct {
+	output *output
+	sql    *sqlConn
 
 	// Of the reader alone:
 
@@ -73,6 +89,7 @@ type Listener struct {
 
 	mu       sync.Mutex
 	progress *progress
+	keeper   keeper
 	stream   *stream // the open one, to be woken; or nil
 }
 
@@ -83,16 +100,23 @@ func New(cfg config.Listener, db config.Database, route Route, deps Deps) (*List
 		return nil, err
 	}
 	l := &Listener{
-		cfg: cfg, db: db, router: r, log: deps.Log, met: deps.Metrics,
+		cfg: cfg, db: db, deps: deps, router: r, log: deps.Log, met: deps.Metrics,
 		health: deps.Health.Component("postgres"), alive: deps.Health.Liveness("listener", livenessLimit(cfg)),
-		progress: newProgress(1, 0),
-	}
-	l.output = &output{
-		window: newWindow(int(cfg.Window)), deliver: deps.Deliverer, met: deps.Metrics.Output(deps.Name),
-		published: deps.Metrics.Published, confirmed: l.confirmed,
 	}
 	deps.Metrics.WindowLimit(int64(cfg.Window))
+	l.begun()
 	return l, nil
+}
+
+// begun begins a reign.
+func (l *Listener) begun() {
+	l.reign = reign{
+		sql: &sqlConn{db: l.db}, progress: newProgress(1, 0), keeper: keeper{urged: make(chan struct{}, 1)},
+	}
+	l.output = &output{
+		window: newWindow(int(l.cfg.Window)), deliver: l.deps.Deliverer, met: l.met.Output(l.deps.Name),
+		published: countPublished(l.met), confirmed: l.confirmed,
+	}
 }
 
 // livenessLimit is how long the reader may be silent before the process counts
@@ -101,11 +125,28 @@ func livenessLimit(cfg config.Listener) time.Duration {
 	return 3*cfg.HeartbeatInterval + 2*maxBackoff + 2*connectTimeout + cfg.DrainTimeout
 }
 
+// errPromoted ends a reign.
+var errPromoted = errors.New("server was promoted")
+
 // Run reads until ctx ends, then delivers what it has read within
 // listener.drainTimeout and returns nil; or until an error that nothing but a
 // human can mend, which it returns. It connects again for ever after every
 // other. Run is called once.
 func (l *Listener) Run(ctx context.Context) error {
+	defer l.alive.Done()
+	for {
+		err := l.rule(ctx)
+		if !errors.Is(err, errPromoted) {
+			return err
+		}
+		l.log.Warn("server was promoted, going on from where the slot is there", "timeline_before", l.id.timeline, "error", err)
+		l.begun()
+	}
+}
+
+// rule runs for one reign. What it has read when that ends is delivered, or
+// read again in the next.
+func (l *Listener) rule(ctx context.Context) error {
 	readCtx, stopReading := context.WithCancelCause(ctx)
 	defer stopReading(nil)
 	outCtx, stopOutput := context.WithCancel(context.WithoutCancel(ctx))
@@ -119,10 +160,10 @@ func (l *Listener) Run(ctx context.Context) error {
 			stopReading(deliverErr)
 		}
 	}()
+	stopKeeping := l.startKeeping(ctx)
 
 	s, err := l.read(readCtx)
-	drained := l.drain(s, delivered, stopOutput)
-	l.alive.Done()
+	drained := l.drain(s, delivered, stopOutput, stopKeeping)
 	switch {
 	case err != nil:
 		return err
@@ -135,16 +176,36 @@ func (l *Listener) Run(ctx context.Context) error {
 	return nil
 }
 
+// startKeeping begins to write the slot memory. The function it returns ends
+// that with a last write and closes the connection for SQL.
+func (l *Listener) startKeeping(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l.keep(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
+		last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), farewellTimeout)
+		defer cancelLast()
+		l.remember(last, true)
+		l.sql.close()
+	}
+}
+
 // drain closes the window and gives the output its time to empty it, while the
 // stream, if there still is one, keeps the server informed; then it reports the
 // final position. It reports whether the output ended by itself.
-func (l *Listener) drain(s *stream, delivered <-chan struct{}, stopOutput func()) bool {
+func (l *Listener) drain(s *stream, delivered <-chan struct{}, stopOutput, stopKeeping func()) bool {
 	l.output.window.close()
 	bound := time.AfterFunc(l.cfg.DrainTimeout, stopOutput)
 	if s != nil {
 		s.idleUntil(delivered)
 	}
 	<-delivered
+	stopKeeping()
 	if s != nil {
 		s.farewell()
 	}
@@ -167,25 +228,38 @@ func (l *Listener) read(ctx context.Context) (*stream, error) {
 		if s != nil {
 			s.nc.Close()
 		}
-		if isFatal(err) {
+		if isFatal(err) || errors.Is(err, errPromoted) {
 			return nil, err
 		}
 		l.report(err)
-		if publisher.Sleep(ctx, pause.NextBackOff()) != nil {
+		wait := pause.NextBackOff()
+		if slotInUse(err) {
+			wait = min(wait, standbyPause)
+		}
+		if publisher.Sleep(ctx, wait) != nil {
 			return nil, nil
 		}
 		l.met.Reconnected()
 	}
 }
 
-// report tells why there is no stream.
+// standbyPause is how soon one that waits for the slot tries again: it is the
+// warm standby of the process that holds it.
+const standbyPause = time.Second
+
+// report tells why there is no stream. That another process holds the slot is
+// told once for each.
 func (l *Listener) report(err error) {
 	l.alive.Beat()
 	l.health.Blocked(err.Error(), l.flush().String())
 	if slotInUse(err) {
-		l.log.Warn("another process reads the slot, waiting for it to end", "slot", l.cfg.SlotName, "error", err)
+		if l.holder != err.Error() {
+			l.log.Warn("another process reads the slot, waiting for it to end", "slot", l.cfg.SlotName, "error", err)
+		}
+		l.holder = err.Error()
 		return
 	}
+	l.holder = ""
 	l.log.Warn("connection to PostgreSQL lost or not to be had, trying again", "error", err)
 }
 
@@ -203,10 +277,15 @@ func (l *Listener) session(ctx context.Context, established func()) (*stream, er
 	from := l.queued()
 	s, err := l.startStream(ctx, lk, publication, from)
 	if err != nil {
+		err = lk.explainHolder(ctx, l.cfg.SlotName, err)
 		lk.close()
 		return nil, err
 	}
-	l.streamed = true
+	// From here on the slot is ours, and so is its memory.
+	if err := l.openMemory(ctx); err != nil {
+		return s, err
+	}
+	l.streamed, l.holder = true, ""
 	established()
 	l.health.Ready()
 	l.log.Info("streaming", "slot", l.cfg.SlotName, "publication", publication, "from", from, "system", lk.id.system,
@@ -220,24 +299,19 @@ func (l *Listener) session(ctx context.Context, established func()) (*stream, er
 // prepare makes sure that the server is the one to read from and has what that
 // takes. It returns the publication's name.
 func (l *Listener) prepare(ctx context.Context, lk *link) (publication string, err error) {
-	if l.writer != "" { // not the first session
-		if err := l.adopt(lk.id); err != nil {
-			return "", err // before anything is made on a server that nobody meant
-		}
-		lk.readTo = l.flush().String()
+	if err := l.adopt(lk.id); err != nil {
+		return "", err // before anything is made on a server that nobody meant
 	}
 	stop := l.beat()
-	publication, err = lk.prepareSlot(ctx, l.cfg, func(what, name string) { l.log.Info(what, "name", name) })
+	publication, start, err := lk.prepareSlot(ctx, l.cfg, l.past(lk), func(what, name string) { l.log.Info(what, "name", name) })
 	stop()
 	if err != nil {
 		return "", err
 	}
 	if !l.streamed {
-		if err := l.begins(ctx, lk); err != nil {
-			return "", err
-		}
+		l.begins(start)
 	}
-	return publication, l.adopt(lk.id)
+	return publication, nil
 }
 
 // beat shows, until stop is called, that the process waits and is not stuck: a
@@ -263,22 +337,13 @@ func (l *Listener) beat() (stop func()) {
 	}
 }
 
-// begins takes the slot's position over before the first stream. The server reads
-// again from before it, and says so in keepalives: to tell it that as the
+// begins takes the position over that the first stream starts at. The server
+// reads again from before it, and says so in keepalives: to tell it that as the
 // flushed position would take the slot back.
-func (l *Listener) begins(ctx context.Context, lk *link) error {
-	slot, err := lk.readSlot(ctx, l.cfg.SlotName)
-	if err != nil {
-		return err
-	}
-	start, err := pgoutput.ParseLSN(slot.confirmed)
-	if err != nil {
-		return fmt.Errorf("read position of slot %s: %w", l.cfg.SlotName, err)
-	}
+func (l *Listener) begins(start pgoutput.LSN) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.progress = newProgress(1, start)
-	return nil
 }
 
 // adopt takes over the server's identity. The same slot name on another system
@@ -286,16 +351,16 @@ func (l *Listener) begins(ctx context.Context, lk *link) error {
 func (l *Listener) adopt(id identity) error {
 	switch {
 	case l.writer == "":
-	case id == l.id:
+	case id.same(l.id):
 		return nil
 	case id.system != l.id.system:
 		return fatalf("server at %s:%d is another one than before (system identifier %s, was %s): "+
 			"restart walherald if that is meant", l.db.Host, l.db.Port, id.system, l.id.system)
 	default:
-		return fatalf("server at %s:%d was promoted (timeline %d, was %d): restart walherald to go on from the slot's position there",
-			l.db.Host, l.db.Port, id.timeline, l.id.timeline)
+		return fmt.Errorf("%w: timeline %d, was %d", errPromoted, id.timeline, l.id.timeline)
 	}
 	l.id, l.writer = id, id.writer()
+	l.sql.only(id.system)
 	return nil
 }
 
@@ -346,15 +411,21 @@ func (l *Listener) flush() pgoutput.LSN {
 
 // confirmed takes note of a delivered batch and wakes the stream to report it.
 func (l *Listener) confirmed(b *batch) {
+	l.mu.Lock()
+	k := &l.keeper
+	k.events = k.events || len(b.msgs) > 0
 	if b.commit == 0 {
+		l.mu.Unlock()
 		return
 	}
-	l.mu.Lock()
 	l.progress.confirm(0, b.commit)
-	s := l.stream
+	if k.events {
+		k.eventful, k.events = b.commit, false
+	}
+	s, kept := l.stream, k.memory != nil
 	l.mu.Unlock()
-	if s != nil {
-		s.wake()
+	if s != nil && !kept {
+		s.wake() // otherwise the keeper will
 	}
 }
 
@@ -362,6 +433,12 @@ func (l *Listener) transactionTooLarge(xid uint32) {
 	l.log.Error("transaction is larger than listener.maxTransactionSize, its further changes are dropped",
 		"xid", xid, "limit", l.cfg.MaxTransactionSize)
 	l.met.Problem(metrics.ProblemTransactionSize)
+}
+
+// ParseLSN reads an LSN in the form the server writes it, such as 16/B374D848.
+func ParseLSN(text string) (uint64, error) {
+	lsn, err := pgoutput.ParseLSN(text)
+	return uint64(lsn), err
 }
 
 // FormatLSN returns an LSN in the form the server writes it, such as

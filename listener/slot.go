@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/walherald/walherald/config"
+	"github.com/walherald/walherald/listener/pgoutput"
 )
 
 // slotState is a row of pg_replication_slots.
@@ -18,17 +19,18 @@ type slotState struct {
 	database  string
 	activePID string // empty if no process streams from it
 	lost      bool   // the server has removed log that it needs
-	confirmed string // confirmed_flush_lsn
+	failover  bool   // standbys keep a copy of it
+	confirmed pgoutput.LSN
 }
 
 // readSlot reads the slot's state.
 func (l *link) readSlot(ctx context.Context, name string) (slotState, error) {
-	walStatus := "wal_status"
-	if l.version < 130000 {
-		walStatus = "''"
+	failover := "false"
+	if l.version >= 170000 {
+		failover = "failover"
 	}
-	rows, err := l.query(ctx, `SELECT plugin, database, active_pid::text, confirmed_flush_lsn::text, restart_lsn::text, `+
-		walStatus+` FROM pg_catalog.pg_replication_slots WHERE slot_name = `+quoteLiteral(name))
+	rows, err := l.query(ctx, `SELECT plugin, database, active_pid::text, confirmed_flush_lsn::text, restart_lsn::text, wal_status, `+
+		failover+` FROM pg_catalog.pg_replication_slots WHERE slot_name = `+quoteLiteral(name))
 	if err != nil {
 		return slotState{}, fmt.Errorf("read slot %s: %w", name, err)
 	}
@@ -36,80 +38,142 @@ func (l *link) readSlot(ctx context.Context, name string) (slotState, error) {
 		return slotState{}, nil
 	}
 	r := rows[0]
-	return slotState{
-		exists: true, plugin: r[0], database: r[1], activePID: r[2], confirmed: r[3],
-		lost: r[5] == "lost" || r[4] == "",
-	}, nil
+	s := slotState{
+		exists: true, plugin: r[0], database: r[1], activePID: r[2],
+		lost: r[5] == "lost" || r[4] == "", failover: r[6] == "t",
+	}
+	if r[3] == "" {
+		return s, nil // of a physical slot, which cannot serve anyway
+	}
+	if s.confirmed, err = pgoutput.ParseLSN(r[3]); err != nil {
+		return s, fmt.Errorf("read position of slot %s: %w", name, err)
+	}
+	return s, nil
 }
 
 // prepareSlot makes sure that publication and slot exist, made in this order:
 // the server looks a publication up as of the change it decodes, so a slot
-// that is older than its publication could never be read. A slot that has been
-// read before must be there: one made anew would hide that what came since is
-// lost. It returns the publication's name.
-func (l *link) prepareSlot(ctx context.Context, cfg config.Listener, tell func(what, name string)) (string, error) {
+// that is older than its publication could never be read. It returns the
+// publication's name and the position that reading begins at.
+func (l *link) prepareSlot(ctx context.Context, cfg config.Listener, h history, tell func(what, name string)) (string, pgoutput.LSN, error) {
 	publication, exists, err := l.choosePublication(ctx, cfg.Publication)
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	slot, err := l.readSlot(ctx, cfg.SlotName)
 	if err != nil {
-		return "", err
-	}
-	if l.readTo != "" && !slot.exists {
-		return "", fatalf("slot %s was dropped while walherald was running: changes after %s are lost to it; "+
-			"restart walherald to accept that and start from now with a new slot", cfg.SlotName, l.readTo)
+		return "", 0, err
 	}
 	if err := l.judgeSlot(cfg.SlotName, slot, publication, exists); err != nil {
-		return "", err
+		return "", 0, err
+	}
+	// Read after the slot: a walherald that reads the slot now writes its memory
+	// first.
+	known, err := h(ctx)
+	if err != nil {
+		return "", 0, err
+	}
+	gap := known.gap(cfg.SlotName, slot, l.end)
+	if gap != nil && gap.at != known.accepted {
+		return "", 0, gap.refuse()
 	}
 	if !exists {
 		if err := l.createPublication(ctx, publication, cfg.Publication.Tables); err != nil {
-			return "", err
+			return "", 0, err
 		}
 		tell("created publication", publication)
 	}
-	if !slot.exists {
-		tell("creating slot, which waits for the transactions that are open now", cfg.SlotName)
-		if err := l.createSlot(ctx, cfg.SlotName); err != nil {
-			return "", err
+	if gap != nil {
+		tell("gap accepted: "+gap.what, cfg.SlotName)
+		if slot.lost {
+			if err := l.dropSlot(ctx, cfg.SlotName); err != nil {
+				return "", 0, err
+			}
+			slot = slotState{}
 		}
-		tell("created slot", cfg.SlotName)
 	}
-	return publication, nil
+	if slot.exists {
+		err = l.alterSlot(ctx, cfg, slot)
+	} else {
+		tell("creating slot, which waits for the transactions that are open now", cfg.SlotName)
+		if slot, err = l.createSlot(ctx, cfg); err == nil {
+			tell("created slot", cfg.SlotName)
+		}
+	}
+	if err != nil {
+		return "", 0, err
+	}
+	if gap != nil {
+		return publication, slot.confirmed, nil
+	}
+	return publication, max(slot.confirmed, known.lsn), nil
 }
 
-// judgeSlot refuses a slot that cannot serve. Nothing is ever repaired here: a
-// slot made anew would hide that changes were lost.
+// judgeSlot refuses a slot that is not ours to read.
 func (l *link) judgeSlot(name string, s slotState, publication string, publicationExists bool) error {
 	switch {
 	case !s.exists:
 		return nil
 	case s.plugin != "pgoutput":
-		return fatalf("slot %s uses the output plugin %q, walherald needs pgoutput: choose another listener.slotName", name, s.plugin)
+		return fatalf("slot %s uses the output plugin %q, walherald needs pgoutput; choose another listener.slotName", name, s.plugin)
 	case s.database != l.id.database:
-		return fatalf("slot %s belongs to database %q, not %q: choose another listener.slotName", name, s.database, l.id.database)
-	case s.lost:
-		return fatalf("slot %s was invalidated: the server removed log that it still needed, changes after %s are lost to it; "+
-			"drop the slot to accept that and start from now: SELECT pg_drop_replication_slot(%s)", name, s.confirmed, quoteLiteral(name))
-	case !publicationExists:
+		return fatalf("slot %s belongs to database %q, not %q; choose another listener.slotName", name, s.database, l.id.database)
+	case !publicationExists && !s.lost:
 		return fatalf("slot %s exists but publication %q does not: a slot can only be read through a publication that is older than "+
 			"itself; set listener.publication to the one it was made for, or drop the slot and accept that changes since %s are lost: "+
-			"SELECT pg_drop_replication_slot(%s)", name, publication, s.confirmed, quoteLiteral(name))
+			"walherald slot drop", name, publication, s.confirmed)
 	}
 	return nil
 }
 
-func (l *link) createSlot(ctx context.Context, name string) error {
-	// Without a snapshot: the slot's first change is all that is wanted.
-	_, err := l.query(ctx, "CREATE_REPLICATION_SLOT "+quoteIdent(name)+" LOGICAL pgoutput NOEXPORT_SNAPSHOT")
-	if sqlState(err) == codeNotReady {
-		return fatalf("create slot %s: %w; let a superuser run: ALTER SYSTEM SET wal_level = logical; then restart the server", name, err)
-	}
-	if err != nil {
-		return fmt.Errorf("create slot %s: %w", name, err)
+// dropSlot drops a slot that nobody reads.
+func (l *link) dropSlot(ctx context.Context, name string) error {
+	if _, err := l.query(ctx, "SELECT pg_catalog.pg_drop_replication_slot("+quoteLiteral(name)+")"); err != nil {
+		return fmt.Errorf("drop slot %s: %w", name, err)
 	}
 	return nil
+}
+
+// alterSlot makes standbys keep a copy of the slot if that is asked for.
+func (l *link) alterSlot(ctx context.Context, cfg config.Listener, s slotState) error {
+	if !cfg.Failover || s.failover {
+		return nil
+	}
+	if err := l.canFailover(); err != nil {
+		return err
+	}
+	if _, err := l.query(ctx, "ALTER_REPLICATION_SLOT "+quoteIdent(cfg.SlotName)+" (FAILOVER true)"); err != nil {
+		return fmt.Errorf("alter slot %s: %w", cfg.SlotName, err)
+	}
+	return nil
+}
+
+func (l *link) canFailover() error {
+	if l.version < 170000 {
+		return fatalf("listener.failover needs PostgreSQL 17 or newer, the server is version %d; remove it", l.version/10000)
+	}
+	return nil
+}
+
+// createSlot makes the slot and returns its state.
+func (l *link) createSlot(ctx context.Context, cfg config.Listener) (slotState, error) {
+	// Without a snapshot: the slot's first change is all that is wanted.
+	options := "NOEXPORT_SNAPSHOT"
+	if cfg.Failover {
+		if err := l.canFailover(); err != nil {
+			return slotState{}, err
+		}
+		options = "(SNAPSHOT 'nothing', FAILOVER true)"
+	}
+	_, err := l.query(ctx, "CREATE_REPLICATION_SLOT "+quoteIdent(cfg.SlotName)+" LOGICAL pgoutput "+options)
+	if sqlState(err) == codeNotReady {
+		return slotState{}, fatalf("create slot %s: %w; let a superuser run: ALTER SYSTEM SET wal_level = logical; then restart the server",
+			cfg.SlotName, err)
+	}
+	if err != nil {
+		return slotState{}, fmt.Errorf("create slot %s: %w", cfg.SlotName, err)
+	}
+	return l.readSlot(ctx, cfg.SlotName)
 }
 
 // fatalError is an error that another attempt cannot mend.

@@ -20,12 +20,20 @@ const sqlTimeout = 10 * time.Second
 // when it was lost. Several goroutines may use it.
 type sqlConn struct {
 	db config.Database
-	// system is the system identifier the server must have: a name can lead to
-	// another server than it did for the replication connection.
-	system string
 
 	mu   sync.Mutex
 	link *link // or nil
+	// system is the system identifier the server must have, or empty: a name can
+	// lead to another server than it did for the replication connection.
+	system string
+}
+
+// only makes sure that no other server than that of the system identifier is
+// talked to.
+func (c *sqlConn) only(system string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.system = system
 }
 
 // query runs one statement and returns its rows as text; NULL is "". A
@@ -62,8 +70,12 @@ func (c *sqlConn) connect(ctx context.Context) error {
 		return err
 	}
 	system, err := l.value(ctx, "SELECT system_identifier FROM pg_catalog.pg_control_system()")
-	if err == nil && system != c.system {
+	if err == nil && c.system != "" && system != c.system {
 		err = fmt.Errorf("server has the system identifier %s, that of the replication connection %s", system, c.system)
+	}
+	if err == nil {
+		// A synchronous standby that is away must not hold the slot memory up.
+		_, err = l.query(ctx, "SET synchronous_commit = local; SET default_transaction_read_only = off; SET statement_timeout = 0")
 	}
 	if err != nil {
 		l.close()

@@ -42,7 +42,8 @@ type stream struct {
 	ctx     context.Context // ends the session; set by run
 	ended   error           // what ended the session while a change waited for room
 
-	woken      atomic.Bool // there may be a position to report
+	woken      atomic.Bool // there may be a position to report, or failed is set
+	failed     atomic.Pointer[error]
 	lastStatus time.Time
 	lastFlush  pgoutput.LSN
 	heard      bool // since lastHeard was set
@@ -86,6 +87,12 @@ func (l *Listener) startStream(ctx context.Context, lk *link, publication string
 func (s *stream) wake() {
 	s.woken.Store(true)
 	_ = s.nc.SetReadDeadline(time.Unix(1, 0)) // fails only on a closed socket
+}
+
+// fail ends the session with err. It may be called from any goroutine.
+func (s *stream) fail(err error) {
+	s.failed.Store(&err)
+	s.wake()
 }
 
 // run reads until ctx ends or the connection fails. Its error is never nil.
@@ -162,6 +169,8 @@ func (s *stream) takeKeepalive(data []byte) error {
 	}
 	s.l.serverEnd(k.ServerEnd)
 	if k.ReplyRequested {
+		// A server that shuts down waits until all of its log is confirmed.
+		s.l.urge()
 		return s.sendStatus(false)
 	}
 	return nil
@@ -178,8 +187,8 @@ func (s *stream) explain(err error) error {
 func (s *stream) noPublication(err error) error {
 	slot := s.l.cfg.SlotName
 	return fatalf("read slot %s: %w: it was dropped, or made after the slot, and a slot needs one that is older than itself; "+
-		"changes after %v cannot be read: drop the slot to accept that and start from now: SELECT pg_drop_replication_slot(%s)",
-		slot, err, s.l.flush(), quoteLiteral(slot))
+		"changes after %v cannot be read: drop the slot to accept that and start from now: walherald slot drop",
+		slot, err, s.l.flush())
 }
 
 // maintain does what is due by the clock and sets the deadline of the next
@@ -190,6 +199,9 @@ func (s *stream) maintain() error {
 			return err
 		}
 		s.woken.Store(false)
+		if err := s.failed.Load(); err != nil {
+			return *err
+		}
 		now := time.Now()
 		if s.heard {
 			s.heard, s.lastHeard = false, now
@@ -200,7 +212,7 @@ func (s *stream) maintain() error {
 			return fmt.Errorf("%w for %v", errSilent, silent.Round(time.Second))
 		}
 		due := s.lastStatus.Add(interval)
-		if s.l.flush() > s.lastFlush {
+		if s.l.tellable() > s.lastFlush {
 			due = s.lastStatus.Add(statusPause)
 		}
 		if !due.After(now) {
@@ -222,7 +234,7 @@ func (s *stream) maintain() error {
 // sendStatus tells the server the flushed position.
 func (s *stream) sendStatus(reply bool) error {
 	now := time.Now()
-	s.lastFlush, s.lastStatus = s.l.flush(), now
+	s.lastFlush, s.lastStatus = s.l.tellable(), now
 	f := s.lastFlush
 	if err := s.nc.SetWriteDeadline(now.Add(connectTimeout)); err != nil {
 		return fmt.Errorf("send status: %w", err)

@@ -1,0 +1,224 @@
+package listener
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/walherald/walherald/internal/pgserver"
+	"github.com/walherald/walherald/listener/pgoutput"
+)
+
+// remembers returns the position in the slot's memory.
+func (s *pgSource) remembers() pgoutput.LSN {
+	s.t.Helper()
+	return s.lsn("SELECT '0/0'::pg_lsn + last_value FROM walherald." + quoteIdent(s.cfg.SlotName))
+}
+
+// readOnce has a listener deliver one change and stop.
+func (s *pgSource) readOnce(id int) {
+	s.t.Helper()
+	sink := newGuaranteeSink()
+	r := s.stream(sink)
+	s.exec(fmt.Sprintf("INSERT INTO t VALUES (%d)", id))
+	s.awaitConfirmed(pgoutput.LSN(sink.awaitAccepted(s.ctx, s.t, 1)[0].ID.LSN()) + 1)
+	r.stop()
+}
+
+// refused runs a listener that must refuse to start, and returns why.
+func (s *pgSource) refused() error {
+	s.t.Helper()
+	err := s.start(newGuaranteeSink()).wait()
+	if err == nil {
+		s.t.Fatal("the listener took the slot")
+	}
+	return err
+}
+
+func TestServerIsNeverToldAPositionThatIsNotRemembered(t *testing.T) {
+	s := pgShared(t)
+	s.exec("CREATE TABLE t (id int PRIMARY KEY)")
+	sink := newGuaranteeSink()
+	s.stream(sink)
+	for id := range 5 {
+		s.exec(fmt.Sprintf("INSERT INTO t VALUES (%d)", id))
+		commit := pgoutput.LSN(sink.awaitAccepted(s.ctx, t, id+1)[id].ID.LSN())
+		s.eventually("confirmation", func() bool {
+			// In this order: what is told has been remembered before.
+			told := s.confirmed()
+			if at := s.remembers(); told > at {
+				t.Fatalf("the server was told %v, remembered is %v", told, at)
+			}
+			return told > commit
+		})
+	}
+}
+
+func TestSlotThatWasReadIsNotMadeAnewAfterItIsGone(t *testing.T) {
+	s := pgShared(t)
+	s.exec("CREATE TABLE t (id int PRIMARY KEY)")
+	s.readOnce(1)
+	confirmed := s.confirmed()
+	s.exec("SELECT pg_drop_replication_slot("+quoteLiteral(s.cfg.SlotName)+")", "INSERT INTO t VALUES (2)")
+	err := s.refused()
+	guaranteeWords(t, err.Error(), "slot "+s.cfg.SlotName+" was dropped", "changes between "+confirmed.String(), "--accept-gap="+confirmed.String())
+	if s.slot("slot_name") != "" {
+		t.Fatal("the slot was made anew")
+	}
+
+	s.acceptGap = uint64(confirmed) - 1
+	guaranteeWords(t, s.refused().Error(), "was dropped") // another gap is not accepted
+	s.acceptGap = uint64(confirmed)
+	sink := newGuaranteeSink()
+	r := s.stream(sink)
+	s.exec("INSERT INTO t VALUES (3)")
+	guaranteeSame(t, guaranteeLines(t, sink.awaitAccepted(s.ctx, t, 1)), []string{"INSERT public.t map[id:3] map[]"})
+	r.stop()
+	// Accepted once, it is not accepted again.
+	s.exec("SELECT pg_drop_replication_slot(" + quoteLiteral(s.cfg.SlotName) + ")")
+	guaranteeWords(t, s.refused().Error(), "was dropped")
+}
+
+func TestSlotThatSomebodyMadeAnewOrAdvancedIsRefused(t *testing.T) {
+	for name, move := range map[string]string{
+		"made anew": "SELECT pg_drop_replication_slot('%[1]s'), pg_create_logical_replication_slot('%[1]s', 'pgoutput')",
+		"advanced":  "SELECT pg_replication_slot_advance('%[1]s', pg_current_wal_lsn())",
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := pgShared(t)
+			s.exec("CREATE TABLE t (id int PRIMARY KEY)")
+			s.readOnce(1)
+			confirmed := s.confirmed()
+			s.exec("INSERT INTO t VALUES (2)")
+			for sql := range strings.SplitSeq(fmt.Sprintf(move, s.cfg.SlotName), ", pg_create") {
+				if strings.HasPrefix(sql, "_logical") {
+					sql = "SELECT pg_create" + sql
+				}
+				s.exec(sql)
+			}
+			at := s.confirmed()
+			err := s.refused()
+			guaranteeWords(t, err.Error(), "made anew or advanced by somebody else",
+				"changes between "+confirmed.String()+" and "+at.String()+" are lost", "--accept-gap="+confirmed.String())
+			s.acceptGap = uint64(confirmed)
+			sink := newGuaranteeSink()
+			s.stream(sink)
+			s.exec("INSERT INTO t VALUES (3)")
+			guaranteeSame(t, guaranteeLines(t, sink.awaitAccepted(s.ctx, t, 1)), []string{"INSERT public.t map[id:3] map[]"})
+		})
+	}
+}
+
+func TestSlotReplacedByAnOlderOneIsRefused(t *testing.T) {
+	s := pgShared(t)
+	s.exec("CREATE TABLE t (id int PRIMARY KEY)")
+	s.readOnce(1)
+	slot := quoteLiteral(s.cfg.SlotName)
+	s.exec("SELECT pg_copy_logical_replication_slot(" + slot + ", 'older_" + s.db.Name + "')")
+	old := s.confirmed()
+	s.readOnce(2)
+	s.readOnce(3)
+	s.exec("SELECT pg_drop_replication_slot("+slot+")",
+		"SELECT pg_copy_logical_replication_slot('older_"+s.db.Name+"', "+slot+")")
+	guaranteeWords(t, s.refused().Error(), "replaced by one further back", "nothing is lost", "--accept-gap="+old.String())
+	s.acceptGap = uint64(old)
+	sink := newGuaranteeSink()
+	s.stream(sink)
+	guaranteeSame(t, guaranteeLines(t, sink.awaitAccepted(s.ctx, t, 2)),
+		[]string{"INSERT public.t map[id:2] map[]", "INSERT public.t map[id:3] map[]"})
+}
+
+func TestInvalidatedSlotIsRefusedUntilTheGapIsAccepted(t *testing.T) {
+	s := pgOwn(t, pgserver.Options{Settings: map[string]string{"max_slot_wal_keep_size": "16MB", "max_wal_size": "32MB"}})
+	s.exec("CREATE TABLE t (id int PRIMARY KEY)")
+	s.readOnce(1)
+	remembered := s.remembers()
+	s.eventually("invalidation", func() bool {
+		s.exec("SELECT pg_switch_wal()", "CREATE TABLE IF NOT EXISTS filler (v text)", "INSERT INTO filler VALUES ('x')", "CHECKPOINT")
+		return s.slot("wal_status") == "lost"
+	})
+	guaranteeWords(t, s.refused().Error(), "was invalidated", "changes between "+remembered.String(), "--accept-gap="+remembered.String())
+	if s.slot("wal_status") != "lost" {
+		t.Fatal("the invalidated slot was touched")
+	}
+	s.acceptGap = uint64(remembered)
+	sink := newGuaranteeSink()
+	s.stream(sink)
+	s.exec("INSERT INTO t VALUES (3)")
+	guaranteeSame(t, guaranteeLines(t, sink.awaitAccepted(s.ctx, t, 1)), []string{"INSERT public.t map[id:3] map[]"})
+}
+
+func TestCrashOfTheServerTakesTheSlotBackAndStopsNothing(t *testing.T) {
+	s := pgOwn(t, pgserver.Options{})
+	s.exec("CREATE TABLE t (id int PRIMARY KEY)", "CHECKPOINT")
+	s.readOnce(1)
+	s.exec("CHECKPOINT")
+	s.readOnce(2)
+	remembered := s.remembers()
+	if err := s.server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.server.Restart(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	s.conn = s.connect()
+	if at := s.confirmed(); at >= remembered {
+		t.Errorf("the crash has not taken the slot back: it is at %v, remembered is %v", at, remembered)
+	}
+	sink := newGuaranteeSink()
+	s.stream(sink)
+	s.exec("INSERT INTO t VALUES (3)")
+	guaranteeSame(t, guaranteeLines(t, sink.awaitAccepted(s.ctx, t, 1)), []string{"INSERT public.t map[id:3] map[]"})
+}
+
+func TestWithoutTheRightToRememberWalheraldGoesOn(t *testing.T) {
+	s := pgShared(t)
+	role := "unprivileged_" + s.db.Name
+	s.exec("CREATE ROLE "+role+" LOGIN REPLICATION", "CREATE TABLE t (id int PRIMARY KEY)", "CREATE PUBLICATION walherald FOR ALL TABLES")
+	s.t.Cleanup(func() { _, _ = s.conn.Exec(context.Background(), "DROP ROLE "+role) })
+	s.db.User = role
+	sink := newGuaranteeSink()
+	s.stream(sink)
+	s.exec("INSERT INTO t VALUES (1)")
+	s.awaitConfirmed(pgoutput.LSN(sink.awaitAccepted(s.ctx, t, 1)[0].ID.LSN()) + 1)
+	if s.value("to_regnamespace('walherald')") != "" {
+		t.Error("there is a schema")
+	}
+}
+
+func TestIdleDatabaseIsNotWrittenToForItsMemory(t *testing.T) {
+	s := pgShared(t)
+	s.cfg.HeartbeatInterval = 100 * time.Millisecond
+	s.exec("CREATE TABLE t (id int PRIMARY KEY)")
+	sink := newGuaranteeSink()
+	s.stream(sink)
+	s.exec("INSERT INTO t VALUES (1)")
+	s.awaitConfirmed(pgoutput.LSN(sink.awaitAccepted(s.ctx, t, 1)[0].ID.LSN()) + 1)
+	at := s.remembers()
+	s.awaitReports(30) // which takes six times as long as the memory needs
+	if now := s.remembers(); now != at {
+		t.Errorf("the memory moved from %v to %v while nothing happened", at, now)
+	}
+}
+
+func TestServerShutsDownWithoutWaitingForWalherald(t *testing.T) {
+	s := pgOwn(t, pgserver.Options{})
+	s.exec("CREATE TABLE t (id int PRIMARY KEY)")
+	sink := newGuaranteeSink()
+	r := s.stream(sink)
+	s.exec("INSERT INTO t VALUES (1)")
+	sink.awaitAccepted(s.ctx, t, 1)
+	if err := s.server.Stop(s.ctx, pgserver.Fast); err != nil {
+		t.Fatalf("fast shutdown: %v", err)
+	}
+	if err := s.server.Restart(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	r.awaitReady()
+	s.conn = s.connect()
+	s.exec("INSERT INTO t VALUES (2)")
+	guaranteeSame(t, guaranteeLines(t, sink.awaitAccepted(s.ctx, t, 2)),
+		[]string{"INSERT public.t map[id:1] map[]", "INSERT public.t map[id:2] map[]"})
+}

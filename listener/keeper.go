@@ -1,0 +1,168 @@
+package listener
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/walherald/walherald/listener/pgoutput"
+)
+
+const (
+	// memoryPause is the least time between two writes of the slot memory, and
+	// so how far the position told can lag behind what is confirmed.
+	memoryPause = 500 * time.Millisecond
+	// idleStep is how far the log has to grow, in bytes, before a position is
+	// worth a write behind which there is no change of ours: our own writes make
+	// the log grow too, and an idle database is to stay idle.
+	idleStep = 32 << 10
+	// memoryIdle is how long the connection for SQL is kept without use. One
+	// that stayed would keep a server from a smart shutdown.
+	memoryIdle = 10 * time.Second
+)
+
+// keeper writes the slot memory: it alone decides when, and which position.
+// Without a memory every confirmed position may be told at once.
+type keeper struct {
+	// memory is nil while none is kept.
+	memory *memory
+	// written is the position in the memory.
+	written pgoutput.LSN
+	// eventful is the end of the last confirmed commit that had an event.
+	eventful pgoutput.LSN
+	// events says that there was one since.
+	events bool
+	// used is when the connection for SQL was used last.
+	used time.Time
+	// failing says that the last write failed; of the keeper alone.
+	failing bool
+	// urged asks for a write at once.
+	urged chan struct{}
+}
+
+// tellable returns the position that the server may be told as flushed.
+func (l *Listener) tellable() pgoutput.LSN {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f := l.progress.flush()
+	if l.keeper.memory != nil {
+		f = min(f, l.keeper.written)
+	}
+	return f
+}
+
+// urge asks the keeper to write whatever is confirmed and not written yet.
+func (l *Listener) urge() {
+	select {
+	case l.keeper.urged <- struct{}{}:
+	default: // it is asked already
+	}
+}
+
+// keep writes the memory while positions move, until ctx ends.
+func (l *Listener) keep(ctx context.Context) {
+	tick := time.NewTicker(memoryPause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			l.remember(ctx, false)
+		case <-l.keeper.urged:
+			l.remember(ctx, true)
+		}
+	}
+}
+
+// due returns the memory and the position that is to be written to it, or nil.
+func (l *Listener) due(urgent bool) (*memory, pgoutput.LSN) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	k, lsn := &l.keeper, l.progress.flush()
+	if k.memory == nil || lsn <= k.written || !urgent && k.eventful <= k.written && lsn-k.written < idleStep {
+		if time.Since(k.used) > memoryIdle {
+			l.sql.close()
+		}
+		return nil, 0
+	}
+	k.used = time.Now()
+	return k.memory, lsn
+}
+
+// remember writes the memory if that is due, and lets the server be told.
+func (l *Listener) remember(ctx context.Context, urgent bool) {
+	m, lsn := l.due(urgent)
+	if m == nil {
+		return
+	}
+	err := m.write(ctx, lsn)
+	if sqlState(err) == "42P01" || sqlState(err) == codeNoSchema { // somebody dropped it
+		err = m.open(ctx, l.id, lsn)
+	}
+	l.mu.Lock()
+	if err == nil {
+		l.keeper.written = lsn
+	}
+	s := l.stream
+	l.mu.Unlock()
+	if err != nil {
+		l.forgetful(ctx, s, lsn, err)
+		return
+	}
+	if l.keeper.failing {
+		l.keeper.failing = false
+		l.health.Ready()
+		l.log.Info("slot memory is written again", "lsn", lsn.String())
+	}
+	if s != nil {
+		s.wake()
+	}
+}
+
+// errShutdown ends a session whose server waits, to shut down, for a position
+// that can no longer be written.
+var errShutdown = errors.New("server is shutting down")
+
+// forgetful handles a memory that could not be written.
+func (l *Listener) forgetful(ctx context.Context, s *stream, lsn pgoutput.LSN, err error) {
+	switch {
+	case ctx.Err() != nil:
+	case sqlState(err) == codeCannotConnectNow && s != nil:
+		s.fail(errShutdown)
+	case !l.keeper.failing:
+		l.keeper.failing = true
+		l.health.Blocked("slot memory cannot be written: "+err.Error(), lsn.String())
+		l.log.Warn("slot memory cannot be written, the position is held until it can", "lsn", lsn.String(), "error", err)
+	}
+}
+
+// codeCannotConnectNow is the server's code while it starts or shuts down.
+const codeCannotConnectNow = "57P03"
+
+// openMemory begins to keep the memory of a slot that is ours now. Where that is
+// not allowed walherald goes on without, and says so once.
+func (l *Listener) openMemory(ctx context.Context) error {
+	if !l.cfg.SlotMemory {
+		return nil
+	}
+	m, confirmed := &memory{l.sql, l.cfg.Schema, l.cfg.SlotName}, l.flush()
+	err := m.open(ctx, l.id, confirmed)
+	if memoryRefused(err) {
+		if !l.warned {
+			l.warned = true
+			l.log.Warn("slot memory cannot be kept, so the loss of the slot could not be told from a first start: "+
+				"let the owner of the database run: CREATE SCHEMA "+quoteIdent(l.cfg.Schema)+" AUTHORIZATION "+quoteIdent(l.db.User)+
+				", or set listener.slotMemory to false", "error", err)
+		}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open slot memory %s: %w", m.name(), err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.keeper.memory, l.keeper.written, l.keeper.used = m, confirmed, time.Now()
+	return nil
+}

@@ -1,0 +1,127 @@
+package listener
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/walherald/walherald/listener/pgoutput"
+)
+
+// memory keeps, in the source database, how far a slot may have been read. The
+// order is always: the outputs confirm, the memory is written, the server is
+// told. A slot is therefore never ahead of its memory. One that is was made
+// anew or moved by somebody, and what lies between is lost to it.
+//
+// The position is the value of a sequence named like the slot. A sequence is
+// crash-safe, goes to standbys and backups like any table, is written in place,
+// and, unlike a table, is in no publication, FOR ALL TABLES included: neither
+// our own stream nor the subscribers of somebody else's ever see it. What does
+// not change with the position is in the sequence's comment.
+//
+// The methods may be called from several goroutines.
+type memory struct {
+	sql          querier
+	schema, slot string
+}
+
+
+// memoryNote is the comment of the sequence, as JSON.
+type memoryNote struct {
+	// System and Timeline are those of the server when the slot was last begun
+	// to be read.
+	System   string `json:"system"`
+	Timeline int32  `json:"timeline"`
+	// From is the position at which it was begun to be read then.
+	From string `json:"from"`
+	// Started is when that server had been started.
+	Started string `json:"started"`
+}
+
+// remembered is what a memory holds.
+type remembered struct {
+	exists bool
+	lsn    pgoutput.LSN
+	note   memoryNote
+}
+
+// read returns what is remembered of the slot.
+func (m *memory) read(ctx context.Context) (remembered, error) {
+	rows, err := m.sql.query(ctx, `SELECT pg_catalog.pg_sequence_last_value(c.oid), pg_catalog.obj_description(c.oid, 'pg_class')
+		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+		WHERE c.relkind = 'S' AND n.nspname = `+quoteLiteral(m.schema)+" AND c.relname = "+quoteLiteral(m.slot))
+	if err != nil {
+		return remembered{}, fmt.Errorf("read slot memory %s: %w", m.name(), err)
+	}
+	if len(rows) == 0 || rows[0][0] == "" {
+		return remembered{}, nil
+	}
+	lsn, err := strconv.ParseUint(rows[0][0], 10, 64)
+	if err != nil {
+		return remembered{}, fmt.Errorf("read slot memory %s: %w", m.name(), err)
+	}
+	r := remembered{exists: true, lsn: pgoutput.LSN(lsn)}
+	if err := json.Unmarshal([]byte(rows[0][1]), &r.note); err != nil {
+		return remembered{}, fatalf("read slot memory %s: its comment is not walherald's: %w; "+
+			"let listener.schema name another schema, or drop the sequence", m.name(), err)
+	}
+	return r, nil
+}
+
+// open makes the memory where there is none and notes that the slot is read
+// from lsn on.
+func (m *memory) open(ctx context.Context, id identity, lsn pgoutput.LSN) error {
+	rows, err := m.sql.query(ctx, `SELECT pg_catalog.pg_postmaster_start_time(),
+		EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = `+quoteLiteral(m.schema)+")")
+	if err != nil {
+		return err
+	}
+	started, schemaExists := rows[0][0], rows[0][1] == "t"
+	note, err := json.Marshal(memoryNote{System: id.system, Timeline: id.timeline, From: lsn.String(), Started: started})
+	if err != nil {
+		return err
+	}
+	sql := ""
+	if !schemaExists {
+		sql = "CREATE SCHEMA " + quoteIdent(m.schema) + ";"
+	}
+	sql += "CREATE SEQUENCE IF NOT EXISTS " + m.name() + " MINVALUE 0;" +
+		"COMMENT ON SEQUENCE " + m.name() + " IS " + quoteLiteral(string(note)) + ";" + m.set(lsn)
+	_, err = m.sql.query(ctx, sql)
+	return err
+}
+
+// write notes that the server may be told positions up to lsn. Once it returns
+// nil, that outlives the server's end.
+func (m *memory) write(ctx context.Context, lsn pgoutput.LSN) error {
+	_, err := m.sql.query(ctx, m.set(lsn))
+	return err
+}
+
+// forget removes what is remembered of the slot.
+func (m *memory) forget(ctx context.Context) error {
+	if _, err := m.sql.query(ctx, "DROP SEQUENCE IF EXISTS "+m.name()); err != nil && sqlState(err) != codeNoSchema {
+		return fmt.Errorf("drop slot memory %s: %w", m.name(), err)
+	}
+	return nil
+}
+
+func (m *memory) set(lsn pgoutput.LSN) string {
+	return "SELECT pg_catalog.setval(" + quoteLiteral(m.name()) + "::pg_catalog.regclass, " + strconv.FormatUint(uint64(lsn), 10) + ")"
+}
+
+func (m *memory) name() string { return quoteIdent(m.schema) + "." + quoteIdent(m.slot) }
+
+// codeNoSchema is the server's code for a schema that does not exist.
+const codeNoSchema = "3F000"
+
+// memoryRefused reports whether the server will not let the memory be written
+// until somebody changes that: rights are missing, or it is a standby.
+func memoryRefused(err error) bool {
+	switch sqlState(err) {
+	case "42501", "25006":
+		return true
+	}
+	return false
+}
