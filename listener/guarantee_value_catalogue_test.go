@@ -12,7 +12,7 @@ import (
 // catalogueOf returns a describer of the source's database.
 func catalogueOf(s *pgSource) *catalogue {
 	s.t.Helper()
-	sql := &sqlConn{db: s.db, system: s.value("SELECT system_identifier FROM pg_control_system()")}
+	sql := &sqlConn{db: s.db}
 	s.t.Cleanup(sql.close)
 	return newCatalogue(sql)
 }
@@ -75,7 +75,7 @@ func TestTypesMadeInTheTransactionThatUsesThemAreKnown(t *testing.T) {
 	}
 }
 
-func TestConnectionForTheCatalogueEndsWithTheSession(t *testing.T) {
+func TestConnectionForTheCatalogueEndsWithTheListener(t *testing.T) {
 	s := pgShared(t)
 	s.exec("CREATE TYPE mood AS ENUM ('ok', 'sad')", "CREATE TABLE t (id int PRIMARY KEY, m mood)")
 	sink := newGuaranteeSink()

@@ -37,7 +37,6 @@ type stream struct {
 	nc net.Conn
 	fe *pgproto3.Frontend
 
-	sql     *sqlConn // for what the log does not say; closed when run ends
 	changes *changes
 	ctx     context.Context // ends the session; set by run
 	ended   error           // what ended the session while a change waited for room
@@ -76,8 +75,8 @@ func (l *Listener) startStream(ctx context.Context, lk *link, publication string
 	if err != nil {
 		return nil, fmt.Errorf("take over connection: %w", err)
 	}
-	s := &stream{l: l, nc: hijacked.Conn, fe: hijacked.Frontend, sql: &sqlConn{db: l.db, system: lk.id.system}}
-	s.changes = newChanges(ctx, l.router, s, newCatalogue(s.sql), lk.id.source(), l.cfg.MaxTransactionSize, l.transactionTooLarge)
+	s := &stream{l: l, nc: hijacked.Conn, fe: hijacked.Frontend}
+	s.changes = newChanges(ctx, l.router, s, newCatalogue(l.sql), lk.id.source(), l.cfg.MaxTransactionSize, l.transactionTooLarge)
 	lk.feed.onDry = l.output.window.wake
 	return s, nil
 }
@@ -100,7 +99,6 @@ func (s *stream) run(ctx context.Context) error {
 	s.ctx = ctx
 	stop := context.AfterFunc(ctx, s.wake)
 	defer stop()
-	defer s.sql.close()
 	s.lastHeard = time.Now()
 	if err := s.maintain(); err != nil {
 		return err
