@@ -132,19 +132,27 @@ func (l *link) explainHolder(ctx context.Context, slot string, err error) error 
 	if !slotInUse(err) {
 		return err
 	}
+	if who := l.holder(ctx, slot); who != "" {
+		return fmt.Errorf("%w (%s)", err, who)
+	}
+	return err // it has just ended
+}
+
+// holder says which process of the server streams from the slot, or nothing.
+func (l *link) holder(ctx context.Context, slot string) string {
 	// Without rights on others' sessions all but the process id is NULL.
-	rows, queryErr := l.query(ctx, `SELECT s.active_pid, r.application_name, r.client_addr, date_trunc('second', r.backend_start)
+	rows, err := l.query(ctx, `SELECT s.active_pid, r.application_name, r.client_addr, date_trunc('second', r.backend_start)
 		FROM pg_catalog.pg_replication_slots s LEFT JOIN pg_catalog.pg_stat_replication r ON r.pid = s.active_pid
 		WHERE s.active_pid IS NOT NULL AND s.slot_name = `+quoteLiteral(slot))
-	if queryErr != nil || len(rows) == 0 {
-		return err // it has just ended
+	if err != nil || len(rows) == 0 {
+		return ""
 	}
 	pid, name, addr, since := rows[0][0], rows[0][1], rows[0][2], rows[0][3]
 	if since == "" {
-		return fmt.Errorf("%w (process %s of the server)", err, pid)
+		return "process " + pid + " of the server"
 	}
 	if addr == "" {
 		addr = "a Unix socket"
 	}
-	return fmt.Errorf("%w (process %s of the server: %s from %s, since %s)", err, pid, name, addr, since)
+	return fmt.Sprintf("process %s of the server: %s from %s, since %s", pid, name, addr, since)
 }

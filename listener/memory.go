@@ -26,7 +26,6 @@ type memory struct {
 	schema, slot string
 }
 
-
 // memoryNote is the comment of the sequence, as JSON.
 type memoryNote struct {
 	// System and Timeline are those of the server when the slot was last begun

@@ -2,6 +2,7 @@
 //
 //	walherald -c config.yml          run the service
 //	walherald check -c config.yml    look for what would keep it from running
+//	walherald slot status            look after the replication slot
 //	walherald version
 //
 // It ends with 0 after a stop that was asked for (SIGTERM, SIGINT), 1 after an
@@ -18,6 +19,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/walherald/walherald/listener"
 )
 
 // version is set when a release is built.
@@ -71,17 +74,36 @@ func (e *runError) Unwrap() error { return e.err }
 
 // newRoot returns the command, which without a subcommand is the service.
 func newRoot() *cobra.Command {
-	var path string
+	var path, gap string
 	root := &cobra.Command{
 		Use:           "walherald",
 		Short:         "Heralds every committed change of a PostgreSQL database",
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), path, cmd.ErrOrStderr()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			lsn, err := acceptedGap(gap)
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), path, lsn, cmd.ErrOrStderr())
+		},
 	}
 	root.PersistentFlags().StringVarP(&path, "config", "c", "config.yml", "configuration file")
+	root.Flags().StringVar(&gap, "accept-gap", "", "go on although changes from this position on are lost; a start that refuses the slot says which")
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(checkCommand(&path), versionCommand())
+	root.AddCommand(checkCommand(&path), slotCommand(&path), versionCommand())
 	return root
+}
+
+// acceptedGap reads --accept-gap; 0 means that no gap is accepted.
+func acceptedGap(text string) (uint64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	lsn, err := listener.ParseLSN(text)
+	if err != nil {
+		return 0, fmt.Errorf("--accept-gap: %w; give the position that the refused start named, such as 0/16B3748", err)
+	}
+	return lsn, nil
 }

@@ -15,7 +15,7 @@ import (
 const sentryFlush = 2 * time.Second
 
 // serve runs the service until ctx ends.
-func serve(ctx context.Context, path string, logs io.Writer) error {
+func serve(ctx context.Context, path string, gap uint64, logs io.Writer) error {
 	cfg, err := config.Load(path)
 	if err != nil {
 		return &runError{err: err}
@@ -26,7 +26,7 @@ func serve(ctx context.Context, path string, logs io.Writer) error {
 	}
 	defer flush(sentryFlush)
 	log.Info("walherald starts", "version", version, "config", path)
-	if err := service.Run(ctx, cfg, service.Options{Version: version, Log: log}); err != nil {
+	if err := service.Run(ctx, cfg, service.Options{Version: version, Log: log, AcceptGap: gap}); err != nil {
 		log.Error("walherald stops because of an error", "error", err)
 		return &runError{err: err, told: true}
 	}

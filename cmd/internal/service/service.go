@@ -33,6 +33,8 @@ type Options struct {
 	// Observe, if set, is told of every batch the moment it is confirmed. The
 	// messages are valid until it returns.
 	Observe func(batch []publisher.Message, confirmed time.Time)
+	// AcceptGap is listener.Deps.AcceptGap.
+	AcceptGap uint64
 }
 
 // Run runs walherald as cfg says until ctx ends, which is no error, or
@@ -102,11 +104,11 @@ func (s *service) listener(out *output) (*listener.Listener, error) {
 	}
 	route := listener.Route{
 		Database: s.cfg.Database.Name,
-		Topic: s.cfg.Publisher.Topic, TopicPrefix: s.cfg.Publisher.TopicPrefix, KeyFrom: s.cfg.Publisher.MessageKeyFrom,
+		Topic:    s.cfg.Publisher.Topic, TopicPrefix: s.cfg.Publisher.TopicPrefix, KeyFrom: s.cfg.Publisher.MessageKeyFrom,
 		Name: out.topicName, Envelope: format.Walherald{}, Tags: s.cfg.Tags,
 	}
 	return listener.New(s.cfg.Listener, s.cfg.Database, route, listener.Deps{
-		Log: s.log, Metrics: s.met, Health: s.health, Name: out.name, Deliverer: deliver,
+		Log: s.log, Metrics: s.met, Health: s.health, Name: out.name, Deliverer: deliver, AcceptGap: s.opts.AcceptGap,
 	})
 }
 
