@@ -73,7 +73,7 @@ func connect(ctx context.Context, db config.Database, slot string) (*link, error
 // one code for both.
 func connectError(err error, db config.Database) error {
 	if sqlState(err) != "42501" {
-		return fmt.Errorf("connect to PostgreSQL: %w", err)
+		return fmt.Errorf("connect to PostgreSQL: %w", explainPooler(err))
 	}
 	role := quoteIdent(db.User)
 	return fatalf("connect to PostgreSQL: %w; let a superuser run: ALTER ROLE %s REPLICATION; GRANT CONNECT ON DATABASE %s TO %s",
@@ -144,7 +144,7 @@ func verifyChain(roots *x509.CertPool) func(tls.ConnectionState) error {
 func (l *link) identify(ctx context.Context, slot string) error {
 	sys, err := pglogrepl.IdentifySystem(ctx, l.pg)
 	if err != nil {
-		return fmt.Errorf("identify system: %w", err)
+		return fmt.Errorf("identify system: %w", explainPooler(err))
 	}
 	l.id = identity{system: sys.SystemID, timeline: sys.Timeline, database: sys.DBName, slot: slot}
 	l.end = pgoutput.LSN(sys.XLogPos)

@@ -68,7 +68,8 @@ type Listener struct {
 	health *metrics.Component
 	alive  *metrics.Heartbeat
 
-	warned bool   // that there is no slot memory
+	warned bool // that there is no slot memory
+	advice sync.Once
 	holder string // who was said to hold the slot
 
 	reign
@@ -274,6 +275,7 @@ func (l *Listener) session(ctx context.Context, established func()) (*stream, er
 		lk.close()
 		return nil, err
 	}
+	l.advice.Do(func() { l.advise(ctx, lk) })
 	from := l.queued()
 	s, err := l.startStream(ctx, lk, publication, from)
 	if err != nil {

@@ -77,11 +77,8 @@ func (l *link) prepareSlot(ctx context.Context, cfg config.Listener, h history, 
 	if gap != nil && gap.at != known.accepted {
 		return "", 0, gap.refuse()
 	}
-	if !exists {
-		if err := l.createPublication(ctx, publication, cfg.Publication.Tables); err != nil {
-			return "", 0, err
-		}
-		tell("created publication", publication)
+	if err := l.preparePublication(ctx, publication, exists, cfg.Publication, tell); err != nil {
+		return "", 0, err
 	}
 	if gap != nil {
 		tell("gap accepted: "+gap.what, cfg.SlotName)

@@ -25,7 +25,7 @@ func Check(ctx context.Context, cfg *config.Config) []config.Finding {
 	for _, w := range cfg.Warnings() {
 		found = append(found, config.Finding{Severity: config.FindingWarning, Path: "environment", What: w, Remedy: "correct or unset it"})
 	}
-	found = append(found, listener.Check(ctx, cfg.Listener, cfg.Database)...)
+	found = append(found, listener.Check(ctx, cfg.Listener, cfg.Database, cfg.Publisher.MessageKeyFrom...)...)
 	found = append(found, checkOutput(ctx, cfg)...)
 	if cfg.Listener.ServerPort != 0 {
 		found = append(found, checkListen("listener.serverPort", probeAddr(cfg.Listener.ServerPort)))
