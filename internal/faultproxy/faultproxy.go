@@ -9,7 +9,8 @@
 // It is exact where a general proxy is not: [Proxy.CutAfter] lets through as
 // many bytes as it was told and not one more, and [Proxy.CutRepliesAfter] does
 // the same for what comes back, so that a request was carried out but its
-// confirmation is lost. Connections are cut with RST, as by a host that lost its
+// confirmation is lost. [Proxy.Retarget] leads clients to another server, as when
+// a standby takes over. Connections are cut with RST, as by a host that lost its
 // state, unless the documentation says otherwise.
 package faultproxy
 
@@ -21,19 +22,19 @@ import (
 	"sync"
 )
 
-// Proxy forwards connections to one upstream. Its methods may be called from
-// several goroutines.
+// Proxy forwards connections to one upstream at a time. Its methods may be called
+// from several goroutines.
 type Proxy struct {
-	upstream string
 	listener net.Listener
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
 	running  sync.WaitGroup // everything the proxy has started
 
-	mu     sync.Mutex // guards what follows
-	links  map[*link]struct{}
-	refuse bool
-	closed bool
+	mu       sync.Mutex // guards what follows
+	upstream string
+	links    map[*link]struct{}
+	refuse   bool
+	closed   bool
 	// open is closed while bytes may pass; Blackhole replaces it.
 	open chan struct{}
 	// budget is how many bytes may still pass before the cut, by direction;
@@ -85,6 +86,19 @@ func (p *Proxy) Connections() int {
 func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for l := range p.links {
+		l.reset()
+	}
+}
+
+// Retarget makes upstream, host:port, the address of all connections that are
+// made from now on, and resets those that are open: as a name or a virtual
+// address does that moves from a server to its standby. What was planned or
+// switched on stays so.
+func (p *Proxy) Retarget(upstream string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.upstream = upstream
 	for l := range p.links {
 		l.reset()
 	}
@@ -177,7 +191,7 @@ func (p *Proxy) admit(client net.Conn) (*link, bool) {
 	if p.refuse || p.closed {
 		return nil, false
 	}
-	l := &link{proxy: p, client: client, cut: make(chan struct{})}
+	l := &link{proxy: p, client: client, target: p.upstream, cut: make(chan struct{})}
 	p.links[l] = struct{}{}
 	p.running.Add(1)
 	return l, true

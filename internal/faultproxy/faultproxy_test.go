@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -294,6 +295,46 @@ func TestRefusedConnectionsAreResetAndOpenOnesStay(t *testing.T) {
 	p.Refuse(false)
 	send(t, dial(t, p), "welcome")
 	expect(t, u.next(), "welcome")
+}
+
+func TestRetargetResetsWhatIsOpenAndLeadsElsewhere(t *testing.T) {
+	before, after := newUpstream(t), newUpstream(t)
+	p := newProxy(t, before.addr)
+	client := dial(t, p)
+	server := before.next()
+	send(t, client, "to the first")
+	expect(t, server, "to the first")
+
+	p.Retarget(after.addr)
+	expectReset(t, client)
+	expectReset(t, server)
+	client = dial(t, p)
+	server = after.next()
+	send(t, client, "to the second")
+	expect(t, server, "to the second")
+	send(t, server, "welcome")
+	expect(t, client, "welcome")
+	if len(before.conns) > 0 {
+		t.Error("a connection went to the first upstream")
+	}
+}
+
+func TestRetargetReachesConnectionsInABlackhole(t *testing.T) {
+	before, after := newUpstream(t), newUpstream(t)
+	p := newProxy(t, before.addr)
+	p.Blackhole(true)
+	send(t, dial(t, p), "lost")
+	for p.Connections() == 0 { // taken from the kernel: bounded by the test's timeout
+		runtime.Gosched()
+	}
+	p.Retarget(after.addr)
+	late := dial(t, p)
+	send(t, late, "held back")
+	p.Blackhole(false)
+	expect(t, after.next(), "held back")
+	if len(before.conns) > 0 {
+		t.Error("a connection went to the first upstream")
+	}
 }
 
 func TestUpstreamThatIsDownResetsTheClient(t *testing.T) {

@@ -16,6 +16,7 @@ const lingerTimeout = 5 * time.Second
 type link struct {
 	proxy  *Proxy
 	client net.Conn
+	target string // the upstream's address when the link was made
 
 	mu       sync.Mutex    // guards upstream and the closing of cut
 	upstream net.Conn      // nil until it is connected
@@ -30,7 +31,7 @@ func (l *link) run() {
 		return
 	}
 	var dialer net.Dialer
-	upstream, err := dialer.DialContext(l.proxy.ctx, "tcp", l.proxy.upstream)
+	upstream, err := dialer.DialContext(l.proxy.ctx, "tcp", l.target)
 	if err != nil {
 		l.reset()
 		return
