@@ -108,7 +108,11 @@ func (p *preflight) checkTables(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.OK("listener.publication", "tables that are published now: %d, of which the configuration lets pass: %d", len(c.told), len(names(c.told, p.passesAny)))
+	when := "are published now"
+	if !p.published {
+		when = "would be published"
+	}
+	p.OK("listener.publication", "tables that %s: %d, of which the configuration lets pass: %d", when, len(c.told), len(names(c.told, p.passesAny)))
 	p.identities(c)
 	p.unchanged(c)
 	p.filters(c)

@@ -69,7 +69,7 @@ func TestCheckSucceedsWhereTheServiceCouldStart(t *testing.T) {
 	} {
 		expectLine(t, printed, "ok", path, what)
 	}
-	if !strings.HasSuffix(printed, "\n0 errors, 0 warnings, 12 ok\n") {
+	if !strings.HasSuffix(printed, "\n0 errors, 0 warnings, 15 ok\n") {
 		t.Errorf("printed:\n%s", printed)
 	}
 }
