@@ -131,7 +131,7 @@ func TestTopicOfAMessageIsThatOfATableNamedByItsPrefix(t *testing.T) {
 	} {
 		tt.cfg.Messages = []string{"*"}
 		r := &recorder{}
-		c := newChanges(t.Context(), mustRouter(t, tt.cfg, Route{Topic: "t", Database: "shop"}), r, nil, 7, 0, nil)
+		c := newChanges(t.Context(), mustRouter(t, tt.cfg, Route{Topic: "t", Database: "shop"}), r, nil, always(7), 0, nil)
 		if err := c.handle(messageMsg(false, 0x8, tt.prefix, "")); err != nil {
 			t.Fatal(err)
 		}
@@ -144,7 +144,7 @@ func TestTopicOfAMessageIsThatOfATableNamedByItsPrefix(t *testing.T) {
 func TestMessagesPastTheLargestTransactionAreDropped(t *testing.T) {
 	told := 0
 	r := &recorder{}
-	c := newChanges(t.Context(), mustRouter(t, wantMessages("*"), Route{}), r, nil, 7, 1, func(uint32) { told++ })
+	c := newChanges(t.Context(), mustRouter(t, wantMessages("*"), Route{}), r, nil, always(7), 1, func(uint32) { told++ })
 	for _, m := range []wire{
 		beginMsg(0x10), messageMsg(true, 0x9, "a", ""), messageMsg(true, 0xA, "a", ""), messageMsg(true, 0xB, "b", ""), commitMsg(0x10),
 		messageMsg(false, 0x20, "a", ""), messageMsg(false, 0x28, "a", ""),
