@@ -23,10 +23,15 @@ var sixColumnRow = []struct {
 
 func TestValuesAllocateNothing(t *testing.T) {
 	dst := make([]byte, 0, 1<<20)
-	for _, tt := range append(valueTests, arrayTests...) {
-		appendJSON, text := appenderFor(tt.oid, config.Default().Listener.Values, nil), []byte(tt.in)
-		if n := testing.AllocsPerRun(10, func() { appendJSON(dst, text) }); n != 0 {
-			t.Errorf("type %d, %.60q: %v allocations", tt.oid, tt.in, n)
+	for _, values := range everyStyle {
+		for _, tt := range append(append(styleTests, valueTests...), arrayTests...) {
+			types := userTypes(oidBytea, tt.oid, ';')
+			for _, oid := range []uint32{tt.oid, 16400, 16401, 16402, 16403} {
+				appendJSON, text := appenderFor(oid, values, types), []byte(tt.in)
+				if n := testing.AllocsPerRun(10, func() { appendJSON(dst, text) }); n != 0 {
+					t.Errorf("type %d, %.60q: %v allocations", oid, tt.in, n)
+				}
+			}
 		}
 	}
 }

@@ -101,35 +101,56 @@ func TestValuesOfEachTypeBecomeJSON(t *testing.T) {
 	}
 }
 
-// everyOID lists all types that are treated in a way of their own.
-func everyOID() []uint32 {
-	oids := []uint32{
-		oidBool, oidInt2, oidInt4, oidInt8, oidOID, oidFloat4, oidFloat8, oidNumeric,
-		oidJSON, oidJSONB, oidTimestamp, oidTimestamptz, oidText,
-	}
-	for array := range arrayElements {
-		oids = append(oids, array)
-	}
-	return oids
+// styleTests holds values as the second of everyStyle has them.
+var styleTests = []struct {
+	oid      uint32
+	in, want string
+}{
+	{oidNumeric, "1234.5600", `"1234.5600"`},
+	{oidNumeric, "NaN", `"NaN"`},
+	{oidNumericArray, "{1.50,NULL,-7}", `["1.50",null,"-7"]`},
+	{oidFloat8, "1.5", "1.5"},
+	{oidBytea, `\x`, `""`},
+	{oidBytea, `\x00`, `"AA=="`},
+	{oidBytea, `\x00fF`, `"AP8="`},
+	{oidBytea, `\xfbff00`, `"+/8A"`},
+	{oidBytea, `\x` + strings.Repeat("fbff00", 1000), `"` + strings.Repeat("+/8A", 1000) + `"`},
+	{oidBytea, `\x` + strings.Repeat("00", 1000) + "0g", `"\\x` + strings.Repeat("00", 1000) + `0g"`},
+	{oidBytea, `\x0`, `"\\x0"`},
+	{oidBytea, `\000`, `"\\000"`},
+	{oidBytea, ``, `""`},
+	{oidByteaArray, `{"\\x0102",NULL,"\\x"}`, `["AQI=",null,""]`},
 }
 
-func FuzzValuesAreAlwaysJSON(f *testing.F) {
-	for _, tt := range valueTests {
-		if len(tt.in) < 1000 {
-			f.Add([]byte(tt.in))
+func TestNumericAndByteaHaveTwoStyles(t *testing.T) {
+	for _, tt := range styleTests {
+		got := string(appenderFor(tt.oid, everyStyle[1], nil)([]byte("before"), []byte(tt.in)))
+		if got != "before"+tt.want {
+			t.Errorf("type %d: %.60q becomes %.60s, want %.60s", tt.oid, tt.in, strings.TrimPrefix(got, "before"), tt.want)
 		}
 	}
-	for _, tt := range arrayTests {
-		f.Add([]byte(tt.in))
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		for _, oid := range everyOID() {
-			got := appenderFor(oid, config.Default().Listener.Values, nil)(nil, text)
-			if !json.Valid(got) || !utf8.Valid(got) {
-				t.Fatalf("type %d: %q becomes %q, which is not JSON", oid, text, got)
-			}
+}
+
+// An array with its own delimiter, a domain over an array and an array of it, one
+// array in the other, and an array of itself, of which the text has three.
+func TestValuesOfUserTypesFollowWhatTheyAreMadeOf(t *testing.T) {
+	types := userTypes(oidBool, oidInt4Array, ';')
+	for _, tt := range []struct {
+		oid      uint32
+		in, want string
+	}{
+		{16400, `{t;NULL;{f}}`, `[true,null,[false]]`},
+		{16400, `{t,f}`, `["t,f"]`},
+		{16401, `{1,{2,NULL}}`, `[1,[2,null]]`},
+		{16402, `{"{1,2}";"{}";NULL}`, `[[1,2],[],null]`},
+		{16403, `{"{t;f}",{"{t}"}}`, `[[true,false],[[true]]]`},
+		{16404, `{"{\"{a}\"}"}`, `[[["a"]]]`},
+		{oidUserType, `{1,2}`, `"{1,2}"`},
+	} {
+		if got := string(appenderFor(tt.oid, everyStyle[0], types)(nil, []byte(tt.in))); got != tt.want {
+			t.Errorf("type %d: %s becomes %s, want %s", tt.oid, tt.in, got, tt.want)
 		}
-	})
+	}
 }
 
 func FuzzStringsComeBackAsTheyWere(f *testing.F) {
