@@ -127,21 +127,26 @@ func (m *memory) past(ctx context.Context, lk *link, kept bool) (past, error) {
 	return past{known: true, lsn: r.lsn, from: from}, nil
 }
 
-// explainHolder adds to the error of a slot that is in use who uses it.
-func (l *link) explainHolder(ctx context.Context, slot string, err error) error {
+// explainHolder adds to the error of a slot that is in use who uses it. The
+// server is asked once for each that does.
+func (l *Listener) explainHolder(ctx context.Context, err error) error {
 	if !slotInUse(err) {
 		return err
 	}
-	if who := l.holder(ctx, slot); who != "" {
-		return fmt.Errorf("%w (%s)", err, who)
+	if l.inUse != err.Error() {
+		l.inUse, l.holder = err.Error(), holder(ctx, l.sql, l.cfg.SlotName)
+		l.log.Warn("another process reads the slot, waiting for it to end", "slot", l.cfg.SlotName, "holder", l.holder, "error", err)
 	}
-	return err // it has just ended
+	if l.holder == "" {
+		return err // it has just ended, or nobody may know
+	}
+	return fmt.Errorf("%w (%s)", err, l.holder)
 }
 
 // holder says which process of the server streams from the slot, or nothing.
-func (l *link) holder(ctx context.Context, slot string) string {
+func holder(ctx context.Context, q querier, slot string) string {
 	// Without rights on others' sessions all but the process id is NULL.
-	rows, err := l.query(ctx, `SELECT s.active_pid, r.application_name, r.client_addr, date_trunc('second', r.backend_start)
+	rows, err := q.query(ctx, `SELECT s.active_pid, r.application_name, r.client_addr, date_trunc('second', r.backend_start)
 		FROM pg_catalog.pg_replication_slots s LEFT JOIN pg_catalog.pg_stat_replication r ON r.pid = s.active_pid
 		WHERE s.active_pid IS NOT NULL AND s.slot_name = `+quoteLiteral(slot))
 	if err != nil || len(rows) == 0 {

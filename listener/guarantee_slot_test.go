@@ -27,7 +27,8 @@ func TestSlotInUseIsWaitedFor(t *testing.T) {
 	holder := s.stream(first)
 	waiting := s.start(second)
 	s.eventually("word of the slot in use", func() bool {
-		return strings.Contains(waiting.postgres().Reason, "is active for PID "+s.slot("active_pid"))
+		return strings.Contains(waiting.postgres().Reason, "is active for PID "+s.slot("active_pid")) &&
+			strings.Contains(waiting.postgres().Reason, "walherald from 127.0.0.1, since 20")
 	})
 	if waiting.postgres().Ready {
 		t.Error("who waits for the slot is ready")

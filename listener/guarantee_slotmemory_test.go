@@ -188,6 +188,63 @@ func TestWithoutTheRightToRememberWalheraldGoesOn(t *testing.T) {
 	}
 }
 
+func TestPositionIsHeldWhileItCannotBeRemembered(t *testing.T) {
+	s := pgShared(t)
+	s.cfg.HeartbeatInterval = 100 * time.Millisecond
+	s.exec("CREATE TABLE t (id int PRIMARY KEY)")
+	sink := newGuaranteeSink()
+	s.stream(sink)
+	// An open ALTER SEQUENCE keeps every writer of the memory waiting.
+	holder := s.connect()
+	if _, err := holder.Exec(s.ctx, "BEGIN; ALTER SEQUENCE walherald."+quoteIdent(s.cfg.SlotName)+" CACHE 2"); err != nil {
+		t.Fatal(err)
+	}
+	s.exec("INSERT INTO t VALUES (1)")
+	commit := pgoutput.LSN(sink.awaitAccepted(s.ctx, t, 1)[0].ID.LSN())
+	s.eventually("a write that waits", func() bool {
+		return s.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%setval%'") == "1"
+	})
+	s.awaitReports(3)
+	if at := s.confirmed(); at > commit {
+		t.Errorf("the server was told %v, which nobody will remember", at)
+	}
+	if _, err := holder.Exec(s.ctx, "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	s.awaitConfirmed(commit + 1)
+}
+
+func TestMemoryThatSomebodyDroppedIsMadeAgain(t *testing.T) {
+	s := pgShared(t)
+	s.exec("CREATE TABLE t (id int PRIMARY KEY)")
+	sink := newGuaranteeSink()
+	s.stream(sink)
+	for id, drop := range []string{"DROP SEQUENCE walherald." + quoteIdent(s.cfg.SlotName), "DROP SCHEMA walherald CASCADE"} {
+		s.exec(drop, fmt.Sprintf("INSERT INTO t VALUES (%d)", id))
+		s.awaitConfirmed(pgoutput.LSN(sink.awaitAccepted(s.ctx, t, id+1)[id].ID.LSN()) + 1)
+		if s.remembers() < s.confirmed() {
+			t.Errorf("after %s: remembered is %v, told %v", drop, s.remembers(), s.confirmed())
+		}
+	}
+}
+
+func TestMemoryOfAnotherServerIsNotUsed(t *testing.T) {
+	s := pgShared(t)
+	s.exec("CREATE TABLE t (id int PRIMARY KEY)", "CREATE SCHEMA walherald",
+		"CREATE SEQUENCE walherald."+quoteIdent(s.cfg.SlotName), "SELECT setval('walherald."+s.cfg.SlotName+"', 9223372036854775807)",
+		"COMMENT ON SEQUENCE walherald."+quoteIdent(s.cfg.SlotName)+` IS '{"system": "1", "timeline": 1, "from": "0/1", "started": ""}'`)
+	s.readOnce(1)
+	if at := s.remembers(); at != s.confirmed() {
+		t.Errorf("remembered is %v, the slot is at %v", at, s.confirmed())
+	}
+}
+
+func TestSequenceThatIsNotOursIsRefused(t *testing.T) {
+	s := pgShared(t)
+	s.exec("CREATE SCHEMA walherald", "CREATE SEQUENCE walherald."+quoteIdent(s.cfg.SlotName), "SELECT nextval('walherald."+s.cfg.SlotName+"')")
+	guaranteeWords(t, s.refused().Error(), "walherald", s.cfg.SlotName, "its comment is not walherald's", "listener.schema")
+}
+
 func TestIdleDatabaseIsNotWrittenToForItsMemory(t *testing.T) {
 	s := pgShared(t)
 	s.cfg.HeartbeatInterval = 100 * time.Millisecond

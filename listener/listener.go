@@ -70,7 +70,8 @@ type Listener struct {
 
 	warned bool // that there is no slot memory
 	advice sync.Once
-	holder string // who was said to hold the slot
+	inUse  string // the error of a slot that is in use, and who uses it
+	holder string
 
 	reign
 }
@@ -248,19 +249,14 @@ func (l *Listener) read(ctx context.Context) (*stream, error) {
 // warm standby of the process that holds it.
 const standbyPause = time.Second
 
-// report tells why there is no stream. That another process holds the slot is
-// told once for each.
+// report tells why there is no stream.
 func (l *Listener) report(err error) {
 	l.alive.Beat()
 	l.health.Blocked(err.Error(), l.flush().String())
 	if slotInUse(err) {
-		if l.holder != err.Error() {
-			l.log.Warn("another process reads the slot, waiting for it to end", "slot", l.cfg.SlotName, "error", err)
-		}
-		l.holder = err.Error()
-		return
+		return // which has been told once
 	}
-	l.holder = ""
+	l.inUse = ""
 	l.log.Warn("connection to PostgreSQL lost or not to be had, trying again", "error", err)
 }
 
@@ -279,7 +275,7 @@ func (l *Listener) session(ctx context.Context, established func()) (*stream, er
 	from := l.queued()
 	s, err := l.startStream(ctx, lk, publication, from)
 	if err != nil {
-		err = lk.explainHolder(ctx, l.cfg.SlotName, err)
+		err = l.explainHolder(ctx, err)
 		lk.close()
 		return nil, err
 	}
@@ -287,7 +283,7 @@ func (l *Listener) session(ctx context.Context, established func()) (*stream, er
 	if err := l.openMemory(ctx); err != nil {
 		return s, err
 	}
-	l.streamed, l.holder = true, ""
+	l.streamed, l.inUse = true, ""
 	established()
 	l.health.Ready()
 	l.log.Info("streaming", "slot", l.cfg.SlotName, "publication", publication, "from", from, "system", lk.id.system,

@@ -61,7 +61,7 @@ func (l *link) slotInfo(ctx context.Context, cfg config.Listener) (SlotInfo, err
 		}
 	}
 	if s.activePID != "" {
-		info.Holder = l.holder(ctx, cfg.SlotName)
+		info.Holder = holder(ctx, l, cfg.SlotName)
 	}
 	m := &memory{l, cfg.Schema, cfg.SlotName}
 	known, err := m.past(ctx, l, cfg.SlotMemory)
