@@ -2,6 +2,7 @@ package listener
 
 import (
 	"encoding/json"
+	"regexp"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -165,4 +166,17 @@ func FuzzStringsComeBackAsTheyWere(f *testing.F) {
 			t.Fatalf("%q comes back as %q", text, back)
 		}
 	})
+}
+
+func TestDateAndTimeAreToldByEveryByte(t *testing.T) {
+	form := regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}$`)
+	for at := range len("2024-02-29 12:34:56") {
+		for c := range 256 {
+			text := []byte("2024-02-29 12:34:56")
+			text[at] = byte(c)
+			if got, want := dateTime(text) != 0, form.Match(text); got != want {
+				t.Errorf("%q is a date and time: %v, want %v", text, got, want)
+			}
+		}
+	}
 }

@@ -1,6 +1,10 @@
 package listener
 
-import "github.com/walherald/walherald/publisher/format"
+import (
+	"encoding/binary"
+
+	"github.com/walherald/walherald/publisher/format"
+)
 
 // appendTimestamp appends a timestamp without time zone as RFC 3339, in UTC and
 // with the fraction of the second that PostgreSQL wrote: 2024-02-29
@@ -52,9 +56,8 @@ func appendDateTime(dst, text []byte) []byte {
 
 // dateTime returns the length of the date and time that text begins with, or 0.
 func dateTime(text []byte) int {
-	const lowest, highest = "0000-00-00 00:00:00", "9999-99-99 99:99:99"
-	n := len(lowest)
-	if len(text) < n || !within(text[:n], lowest, highest) {
+	const n = len("2006-01-02 15:04:05")
+	if len(text) < n || !yearMonth.begins(text) || !dayHour.begins(text[8:]) || !clock.begins(text[11:]) {
 		return 0
 	}
 	if n == len(text) || text[n] != '.' {
@@ -68,6 +71,36 @@ func dateTime(text []byte) int {
 		return 0
 	}
 	return end
+}
+
+// The pieces of a date and time, of which the last two overlap.
+var (
+	yearMonth = newPattern("0000-00-")
+	dayHour   = newPattern("00 00:00")
+	clock     = newPattern("00:00:00")
+)
+
+// pattern is what eight bytes look like, that are looked at together: a digit
+// where it has a zero, and else the same byte. Against want a digit leaves 0 to 9
+// and another byte 0; of what is more, add (6 or 15) makes more than four bits.
+type pattern struct{ want, add uint64 }
+
+func newPattern(bytes string) (p pattern) {
+	for i := range 8 {
+		p.want |= uint64(bytes[i]) << (8 * i)
+		if bytes[i] == '0' {
+			p.add |= 6 << (8 * i)
+		} else {
+			p.add |= 15 << (8 * i)
+		}
+	}
+	return p
+}
+
+// begins reports whether text, of eight bytes or more, begins as p says.
+func (p *pattern) begins(text []byte) bool {
+	w := binary.LittleEndian.Uint64(text) ^ p.want
+	return (w|(w+p.add))&0xF0F0F0F0F0F0F0F0 == 0
 }
 
 // within reports whether text is as long as lowest and highest and each of its
