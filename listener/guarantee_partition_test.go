@@ -77,14 +77,18 @@ func TestPartitionsAreTheirRootWhereThePublicationSaysSo(t *testing.T) {
 	s := pgShared(t)
 	s.partitioned()
 	s.publish("FOR ALL TABLES WITH (publish_via_partition_root = true)")
+	attached := "root"
+	if s.server.Version() < 15 {
+		attached = "p3" // the server stays with what it knew when it first sent the table, until the next connection
+	}
 	guaranteeSteps(t, s, []pgStep{
 		step("INSERT INTO root VALUES (1, 1), (2, 2)", "INSERT public.root map[id:1 part:1] map[]", "INSERT public.root map[id:2 part:2] map[]"),
 		step("UPDATE p1 SET id = 3 WHERE id = 1", "UPDATE public.root map[id:3 part:1] map[id:1 part:1]"),
 		step("UPDATE root SET part = 2 WHERE id = 3", "DELETE public.root map[] map[id:3 part:1]", "INSERT public.root map[id:3 part:2] map[]"),
 		step("INSERT INTO p3 (id, part) VALUES (4, 3)", "INSERT public.p3 map[id:4 part:3] map[]"),
 		// From here on its columns are brought into the root's order.
-		step("ALTER TABLE root ATTACH PARTITION p3 FOR VALUES IN (3); INSERT INTO p3 (id, part) VALUES (5, 3)", "INSERT public.root map[id:5 part:3] map[]"),
-		step("DELETE FROM p3 WHERE id = 4", "DELETE public.root map[] map[id:4 part:3]"),
+		step("ALTER TABLE root ATTACH PARTITION p3 FOR VALUES IN (3); INSERT INTO p3 (id, part) VALUES (5, 3)", "INSERT public."+attached+" map[id:5 part:3] map[]"),
+		step("DELETE FROM p3 WHERE id = 4", "DELETE public."+attached+" map[] map[id:4 part:3]"),
 		step("ALTER TABLE root DETACH PARTITION p3"),
 		step("INSERT INTO p3 (id, part) VALUES (6, 7)", "INSERT public.p3 map[id:6 part:7] map[]"),
 		step("TRUNCATE p1"), // the server tells nothing of a part
