@@ -12,11 +12,13 @@ import (
 const (
 	// memoryPause is the least time between two writes of the slot memory, and
 	// so how far the position told can lag behind what is confirmed.
-	memoryPause = 500 * time.Millisecond
-	// idleStep is how far the log has to grow, in bytes, before a position is
-	// worth a write behind which there is no change of ours: our own writes make
-	// the log grow too, and an idle database is to stay idle.
-	idleStep = 32 << 10
+	memoryPause = 250 * time.Millisecond
+	// A position behind which there is no change of ours is worth a write once it
+	// is idleStep bytes further on, or after idlePause. Our own writes make the
+	// log grow too: an idle database is to be almost idle, and yet to be told its
+	// end.
+	idleStep  = 32 << 10
+	idlePause = 30 * time.Second
 	// memoryIdle is how long the connection for SQL is kept without use. One
 	// that stayed would keep a server from a smart shutdown.
 	memoryIdle = 10 * time.Second
@@ -33,12 +35,15 @@ type keeper struct {
 	eventful pgoutput.LSN
 	// events says that there was one since.
 	events bool
+	// followed says that the last write had no change of ours behind it.
+	followed bool
 	// used is when the connection for SQL was used last.
 	used time.Time
 	// failing says that the last write failed; of the keeper alone.
 	failing bool
-	// urged asks for a write at once.
-	urged chan struct{}
+	// moved says that there is a new eventful commit, urged asks for a write
+	// whatever is behind it.
+	moved, urged chan struct{}
 }
 
 // tellable returns the position that the server may be told as flushed.
@@ -53,10 +58,12 @@ func (l *Listener) tellable() pgoutput.LSN {
 }
 
 // urge asks the keeper to write whatever is confirmed and not written yet.
-func (l *Listener) urge() {
+func (l *Listener) urge() { signal(l.keeper.urged) }
+
+func signal(c chan<- struct{}) {
 	select {
-	case l.keeper.urged <- struct{}{}:
-	default: // it is asked already
+	case c <- struct{}{}:
+	default: // it is there already
 	}
 }
 
@@ -70,25 +77,38 @@ func (l *Listener) keep(ctx context.Context) {
 			return
 		case <-tick.C:
 			l.remember(ctx, false)
+		case <-l.keeper.moved:
+			if l.sinceWrite() >= memoryPause { // or else the clock will do
+				l.remember(ctx, false)
+			}
 		case <-l.keeper.urged:
 			l.remember(ctx, true)
 		}
 	}
 }
 
+func (l *Listener) sinceWrite() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Since(l.keeper.used)
+}
+
 // due returns the memory and the position that is to be written to it, or nil.
 func (l *Listener) due(urgent bool) (*memory, pgoutput.LSN) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	k, lsn := &l.keeper, l.progress.flush()
-	if k.memory == nil || lsn <= k.written || !urgent && k.eventful <= k.written && lsn-k.written < idleStep {
-		if time.Since(k.used) > memoryIdle {
-			l.sql.close()
-		}
-		return nil, 0
+	k, lsn, idle := &l.keeper, l.progress.flush(), time.Since(l.keeper.used)
+	eventful := k.eventful > k.written
+	switch {
+	case k.memory == nil || lsn <= k.written:
+	case eventful, urgent, !k.followed, lsn-k.written >= idleStep, idle >= idlePause:
+		k.used, k.followed = time.Now(), !eventful
+		return k.memory, lsn
 	}
-	k.used = time.Now()
-	return k.memory, lsn
+	if idle > memoryIdle {
+		l.sql.close()
+	}
+	return nil, 0
 }
 
 // remember writes the memory if that is due, and lets the server be told.

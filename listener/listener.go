@@ -113,7 +113,7 @@ func New(cfg config.Listener, db config.Database, route Route, deps Deps) (*List
 // begun begins a reign.
 func (l *Listener) begun() {
 	l.reign = reign{
-		sql: &sqlConn{db: l.db}, progress: newProgress(1, 0), keeper: keeper{urged: make(chan struct{}, 1)},
+		sql: &sqlConn{db: l.db}, progress: newProgress(1, 0), keeper: keeper{moved: make(chan struct{}, 1), urged: make(chan struct{}, 1)},
 	}
 	l.output = &output{
 		window: newWindow(int(l.cfg.Window)), deliver: l.deps.Deliverer, met: l.met.Output(l.deps.Name),
@@ -422,8 +422,11 @@ func (l *Listener) confirmed(b *batch) {
 	}
 	s, kept := l.stream, k.memory != nil
 	l.mu.Unlock()
-	if s != nil && !kept {
-		s.wake() // otherwise the keeper will
+	switch {
+	case kept:
+		signal(l.keeper.moved) // which wakes the stream once it is written down
+	case s != nil:
+		s.wake()
 	}
 }
 
