@@ -6,12 +6,15 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/binary"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -156,8 +159,10 @@ func serveOnly(t *testing.T, serve func(net.Conn)) config.Database {
 	return config.Database{Host: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port, Name: "postgres", User: "postgres"}
 }
 
-func TestCheckNamesAPoolerThatPassesNoReplicationOn(t *testing.T) {
-	db := serveOnly(t, func(conn net.Conn) {
+// refuseReplication plays a pooler that knows nothing of replication.
+func refuseReplication(t *testing.T) config.Database {
+	t.Helper()
+	return serveOnly(t, func(conn net.Conn) {
 		backend := pgproto3.NewBackend(conn, conn)
 		if _, err := backend.ReceiveStartupMessage(); err != nil {
 			t.Error(err)
@@ -167,9 +172,92 @@ func TestCheckNamesAPoolerThatPassesNoReplicationOn(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	found := Check(t.Context(), config.Listener{SlotName: "wh"}, db)
-	expectOnly(t, found, 1, 0)
-	expectFinding(t, found, config.FindingError, "database.host", "unsupported startup parameter", "pgbouncer")
+}
+
+// ignoreReplication plays a pooler that was told to ignore the parameter: the
+// server behind it takes replication commands for bad SQL.
+func ignoreReplication(t *testing.T) config.Database {
+	t.Helper()
+	return serveOnly(t, func(conn net.Conn) {
+		backend := pgproto3.NewBackend(conn, conn)
+		if _, err := backend.ReceiveStartupMessage(); err != nil {
+			t.Error(err)
+		}
+		backend.Send(&pgproto3.AuthenticationOk{})
+		backend.Send(&pgproto3.BackendKeyData{ProcessID: 1, SecretKey: []byte("key.")})
+		backend.Send(&pgproto3.ReadyForQuery{TxStatus: 'I'})
+		if err := backend.Flush(); err != nil {
+			t.Error(err)
+		}
+		if _, err := backend.Receive(); err != nil {
+			t.Error(err)
+		}
+		backend.Send(&pgproto3.ErrorResponse{Severity: "ERROR", Code: "42601", Message: `syntax error at or near "IDENTIFY_SYSTEM"`})
+		backend.Send(&pgproto3.ReadyForQuery{TxStatus: 'I'})
+		if err := backend.Flush(); err != nil {
+			t.Error(err)
+		}
+		_, _ = backend.Receive() // its end
+	})
+}
+
+func TestPoolerThatPassesNoReplicationOnIsNamed(t *testing.T) {
+	for words, db := range map[string]config.Database{
+		"unsupported startup parameter": refuseReplication(t), "syntax error": ignoreReplication(t),
+	} {
+		found := Check(t.Context(), config.Listener{SlotName: "wh"}, db)
+		expectOnly(t, found, 1, 0)
+		expectFinding(t, found, config.FindingError, "database.host", words, "pgbouncer")
+		// The service says so too.
+		_, err := connect(t.Context(), db, "wh")
+		if err == nil {
+			t.Fatal("connected")
+		}
+		guaranteeWords(t, err.Error(), words, "database.host", "pgbouncer")
+	}
+}
+
+// renumber passes a connection on to a server, with another process number for
+// the client, as poolers give it.
+func renumber(t *testing.T, client net.Conn, address string) {
+	server, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = io.Copy(server, client)
+		_ = server.Close()
+	}()
+	for header := make([]byte, 5); ; {
+		if _, err := io.ReadFull(server, header); err != nil {
+			break
+		}
+		body := make([]byte, binary.BigEndian.Uint32(header[1:])-4)
+		if _, err := io.ReadFull(server, body); err != nil {
+			break
+		}
+		if header[0] == 'K' { // BackendKeyData
+			body[0] ^= 0x40
+		}
+		if _, err := client.Write(slices.Concat(header, body)); err != nil {
+			break
+		}
+	}
+	_ = client.Close()
+	<-ended
+}
+
+func TestCheckNamesAPoolerThatPassesReplicationOn(t *testing.T) {
+	c := newCheckedDatabase(t)
+	expectOnly(t, c.check(t), 0, 0)
+	address := fmt.Sprintf("127.0.0.1:%d", c.Port())
+	c.db.Port = serveOnly(t, func(conn net.Conn) { renumber(t, conn, address) }).Port
+	found := c.check(t)
+	expectOnly(t, found, 0, 1)
+	expectFinding(t, found, config.FindingWarning, "database.host", fmt.Sprintf("a pooler or proxy answers at 127.0.0.1:%d", c.db.Port), "name PostgreSQL itself")
 }
 
 func TestCheckEndsWithItsContextWhenTheServerIsSilent(t *testing.T) {

@@ -109,3 +109,24 @@ func TestCheckNamesWhatTheServerHasNoneLeftOf(t *testing.T) {
 	expectFinding(t, found, config.FindingError, "database", "no walsender is free", "raise max_wal_senders")
 	expectFinding(t, found, config.FindingError, "listener.slotName", "all 2 slots")
 }
+
+func TestCheckWarnsOfTheLogThatASlotKeeps(t *testing.T) {
+	for status, settings := range map[string]map[string]string{
+		"extended":   {"max_wal_size": "2MB", "min_wal_size": "2MB"},
+		"unreserved": {"max_slot_wal_keep_size": "2MB"},
+	} {
+		t.Run(status, func(t *testing.T) {
+			c := newChecked(t, pgserver.Options{Settings: settings, InitArgs: []string{"--wal-segsize=1"}})
+			c.exec(t, "CREATE PUBLICATION walherald FOR ALL TABLES", "SELECT pg_create_logical_replication_slot('wh', 'pgoutput')", "CREATE TABLE t (id int PRIMARY KEY)")
+			for i := range 8 {
+				c.exec(t, fmt.Sprintf("INSERT INTO t VALUES (%d)", i), "SELECT pg_switch_wal()")
+			}
+			if got := c.value(t, "SELECT wal_status FROM pg_replication_slots"); got != status {
+				t.Fatalf("wal_status is %s", got)
+			}
+			found := c.check(t)
+			words := map[string]string{"extended": "more than max_wal_size", "unreserved": "the next checkpoint can invalidate it"}[status]
+			expectFinding(t, found, config.FindingWarning, "listener.slotName", "slot wh keeps", words, "let walherald catch up")
+		})
+	}
+}
