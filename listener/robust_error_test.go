@@ -75,6 +75,7 @@ func TestErrorOfConnectingIsRiddenOutUnlessOnlyAHumanCanMendIt(t *testing.T) {
 	for _, tt := range []struct{ code, message string }{
 		{"57P03", "the database system is starting up"},
 		{"53300", "sorry, too many clients already"},
+		{"08P01", "unsupported startup parameter: replication"}, // a pooler, which may be gone soon
 	} {
 		t.Run(tt.code, func(t *testing.T) {
 			s := newFake(t,

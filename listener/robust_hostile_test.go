@@ -2,6 +2,7 @@ package listener
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
 	"strings"
 	"testing"
@@ -90,5 +91,36 @@ func TestBrokenFramingIsAnsweredWithANewConnection(t *testing.T) {
 			r.stop()
 			s.wantTold(0x10, 0x108)
 		})
+	}
+}
+
+// Clocks jump, the server's like any other. What it says of the time is shown,
+// and nothing is decided by it.
+func TestTimesOfTheServerDecideNothing(t *testing.T) {
+	var steps []pgfake.Step
+	var keys []string
+	for i, at := range []uint64{commitTime, commitTime + 1<<50, 0, 1 << 63, 1<<63 - 1, commitTime} {
+		final, key := uint64(0x1000*(i+1)), string(rune('a'+i))
+		keys = append(keys, key)
+		frames := framed(final, wire("B").i64(final).i64(at).i32(1), robustTable, insertMsg(1, key, "x"), wire("C").i8(0).i64(final).i64(final+8).i64(at))
+		for _, f := range append(frames, pgfake.Keepalive(pgoutput.LSN(final), true)) {
+			// The server's clock, after type and position, or two of them.
+			if f[0] == pgoutput.TagKeepalive {
+				binary.BigEndian.PutUint64(f[9:], at)
+			} else {
+				binary.BigEndian.PutUint64(f[17:], at)
+			}
+			steps = append(steps, pgfake.Send(f))
+		}
+		steps = append(steps, pgfake.AwaitFlush(pgoutput.LSN(final+8)))
+	}
+	s := newFake(t, robustDB.Serve(steps...))
+	sink := newGuaranteeSink()
+	r := s.start(sink)
+	wantKeys(s.ctx, t, sink, keys...)
+	s.fake.AwaitPlayed(1)
+	r.stop()
+	if told := s.fake.Flushed(); !slices.IsSorted(told) {
+		t.Errorf("flushed positions told are %v", told)
 	}
 }
