@@ -96,6 +96,7 @@ func TestQueriesAreAnsweredByTheFirstRuleThatIsAboutThem(t *testing.T) {
 		pgfake.On("now()", pgfake.Row("today", pgfake.Null)),
 		pgfake.Table("things", map[string]string{"a": "1", "b": "2"}),
 		pgfake.On("denied", pgfake.Error("42501", "no")),
+		pgfake.On("silent", pgfake.Silence()),
 		pgfake.On("", pgfake.Nothing()),
 	)})
 	conn, err := connect(ctx, t, s, "", true)
@@ -130,7 +131,12 @@ func TestQueriesAreAnsweredByTheFirstRuleThatIsAboutThem(t *testing.T) {
 	}
 	_, err = conn.Exec(ctx, "SELECT denied").ReadAll()
 	wantCode(t, err, "42501")
-	if n := len(s.Queries()); n != 4 {
+	impatient, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	if _, err := conn.Exec(impatient, "SELECT silent").ReadAll(); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("no answer: got %v", err)
+	}
+	if n := len(s.Queries()); n != 5 {
 		t.Errorf("%d queries are remembered: %q", n, s.Queries())
 	}
 }

@@ -13,10 +13,11 @@ import (
 // can hold it.
 const Null = "\x00"
 
-// Reply answers a query: with rows, all of one length, or with an error.
+// Reply answers a query: with rows, all of one length, with an error, or not.
 type Reply struct {
-	rows [][]string
-	err  *pgproto3.ErrorResponse
+	rows   [][]string
+	err    *pgproto3.ErrorResponse
+	silent bool
 }
 
 // Nothing is the answer without a row.
@@ -28,6 +29,9 @@ func Row(values ...string) Reply { return Reply{rows: [][]string{values}} }
 // Error is the answer that the server refuses with a code (PostgreSQL
 // documentation, appendix A). The connection stays usable.
 func Error(code, message string) Reply { return Reply{err: failure("ERROR", code, message)} }
+
+// Silence is no answer: the connection hangs until the client leaves.
+func Silence() Reply { return Reply{silent: true} }
 
 // Rule answers the queries it is about; for others ok is false.
 type Rule func(sql string) (r Reply, ok bool)
@@ -133,6 +137,9 @@ func (c *Conn) reply(r Reply) error {
 	ready := &pgproto3.ReadyForQuery{TxStatus: 'I'}
 	if r.err != nil {
 		return c.send(r.err, ready)
+	}
+	if r.silent {
+		return Hang()(c)
 	}
 	var messages []pgproto3.BackendMessage
 	for i, row := range r.rows {
