@@ -15,6 +15,9 @@
 // Tests that need a server to themselves, to crash or configure it, use
 // [ForTest]. All others share one server a test binary ([Shared], with
 // [WithShared] in TestMain) and get a database each ([Server.TestDatabase]).
+//
+// A server can be given standbys, which follow it and can take its place
+// ([Server.StartStandby], [Server.Promote]).
 package pgserver
 
 import (
@@ -30,6 +33,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/walherald/walherald/internal/pgserver/child"
@@ -66,6 +70,8 @@ type Server struct {
 	owner        *account
 	folder       *child.Folder
 	password     string
+	primary      *Server       // what a standby follows, or did until its promotion
+	standbys     atomic.Uint64 // how many standbys it was given
 
 	mu      sync.Mutex // guards what follows, and keeps starts and stops apart
 	port    int
@@ -137,13 +143,19 @@ func (s *Server) configure(settings map[string]string) error {
 		"dynamic_shared_memory_type": "mmap",
 	}
 	maps.Copy(all, settings)
+	return s.appendSettings(all)
+}
+
+// appendSettings adds to postgresql.conf, where the last of a name wins.
+func (s *Server) appendSettings(settings map[string]string) error {
 	path := filepath.Join(s.DataDir(), "postgresql.conf")
 	conf, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("read the server's configuration: %w", err)
 	}
-	for key, value := range all {
-		conf = fmt.Appendf(conf, "%s = '%s'\n", key, strings.ReplaceAll(value, "'", "''"))
+	quoted := strings.NewReplacer(`\`, `\\`, `'`, `''`)
+	for key, value := range settings {
+		conf = fmt.Appendf(conf, "%s = '%s'\n", key, quoted.Replace(value))
 	}
 	return s.writeFile(path, conf)
 }

@@ -67,10 +67,10 @@ func TestServerIsReadyForLogicalReplication(t *testing.T) {
 
 func TestSettingsReplaceTheUsualOnesAndYieldToAlterSystem(t *testing.T) {
 	s := pgserver.ForTest(t, pgserver.Options{Settings: map[string]string{
-		"fsync": "off", "wal_level": "replica", "cluster_name": "it's mine",
+		"fsync": "off", "wal_level": "replica", "cluster_name": `it's \ mine`,
 	}})
 	conn := connect(t, s.DSN("postgres"))
-	for setting, want := range map[string]string{"fsync": "off", "wal_level": "replica", "cluster_name": "it's mine"} {
+	for setting, want := range map[string]string{"fsync": "off", "wal_level": "replica", "cluster_name": `it's \ mine`} {
 		if got := query(t, conn, "SHOW "+setting); got != want {
 			t.Errorf("%s is %q, want %q", setting, got, want)
 		}

@@ -18,15 +18,32 @@ func ForTest(t testing.TB, opts Options) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	endWith(t, s)
+	return s
+}
+
+// StandbyForTest starts a standby that belongs to one test and ends with it; see
+// [Server.StartStandby].
+func (s *Server) StandbyForTest(t testing.TB, settings map[string]string) *Server {
+	t.Helper()
+	standby, err := s.StartStandby(context.Background(), settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	endWith(t, standby)
+	return standby
+}
+
+// endWith closes a server when the test ends and shows its log if it failed.
+func endWith(t testing.TB, s *Server) {
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("the server's log ends:\n%s", s.LogTail())
+			t.Logf("the log of the server on port %d ends:\n%s", s.Port(), s.LogTail())
 		}
 		if err := s.Close(); err != nil {
 			t.Errorf("close the test server: %v", err)
 		}
 	})
-	return s
 }
 
 // shared is the server of the test binary; started by the first who asks.
