@@ -133,7 +133,10 @@ func TestPublicationDroppedWhileStreamingEndsWithAnExplanation(t *testing.T) {
 	r := s.stream(sink)
 	s.exec("INSERT INTO t VALUES (1)")
 	s.awaitConfirmed(pgoutput.LSN(sink.awaitAccepted(s.ctx, t, 1)[0].ID.LSN()) + 1)
-	s.exec("DROP PUBLICATION walherald", "INSERT INTO t VALUES (2)")
+	// Once the end of this transaction is confirmed as well, the position rests.
+	s.exec("DROP PUBLICATION walherald")
+	s.awaitConfirmed(s.lsn("SELECT pg_current_wal_flush_lsn()"))
+	s.exec("INSERT INTO t VALUES (2)")
 	err := r.wait()
 	if err == nil {
 		t.Fatal("Run returned without an error")
