@@ -176,3 +176,30 @@ func TestMessagesThatNobodyWantsLetThePositionMoveOn(t *testing.T) {
 		t.Errorf("%d messages came", n)
 	}
 }
+
+// A transaction that was cut in its middle may be read on with another
+// configuration.
+func TestIdsAreTheSameWithAndWithoutMessages(t *testing.T) {
+	s := pgShared(t)
+	s.exec("CREATE TABLE t (id int PRIMARY KEY)")
+	sinks := map[string]*guaranteeSink{}
+	slot := s.cfg.SlotName
+	for _, name := range []string{"without", "with"} {
+		s.cfg.SlotName = slot + "_" + name
+		sinks[name] = newGuaranteeSink()
+		s.stream(sinks[name])
+		if s.server.Version() >= 14 {
+			s.cfg.Messages = []string{"m"}
+		}
+	}
+	sql, messages := "INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)", 0
+	if s.server.Version() >= 14 {
+		sql, messages = strings.Replace(sql, ";", "; SELECT "+emitSQL(true, "m", "x")+";", 1), 1
+	}
+	s.exec("BEGIN; " + sql + "; COMMIT")
+	with := sinks["with"].awaitAccepted(s.ctx, t, 2+messages)
+	without := sinks["without"].awaitAccepted(s.ctx, t, 2)
+	if len(without) != 2 || without[0].ID != with[0].ID || without[1].ID != with[1+messages].ID {
+		t.Errorf("ids without messages are %v, with them %v", without, with)
+	}
+}

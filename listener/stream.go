@@ -58,11 +58,13 @@ func (l *Listener) startStream(ctx context.Context, lk *link, publication string
 		}
 		args = append(args, "origin 'none'")
 	}
-	if len(l.cfg.Messages) > 0 {
-		if lk.version < 140000 {
-			return nil, fatalf("listener.messages needs PostgreSQL 14 or newer, the server is version %d", lk.version/10000)
-		}
+	switch {
+	case lk.version >= 140000:
+		// Wanted or not, they count: or the ids of a transaction's other changes
+		// would be others once listener.messages is set or no longer is.
 		args = append(args, "messages 'true'")
+	case len(l.cfg.Messages) > 0:
+		return nil, fatalf("listener.messages needs PostgreSQL 14 or newer, the server is version %d", lk.version/10000)
 	}
 	startCtx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
