@@ -317,6 +317,52 @@ func TestExcludedColumnsNeverLeave(t *testing.T) {
 	}
 }
 
+func TestUpdatesThatChangeNothingAreLeftOutAndCounted(t *testing.T) {
+	cfg := maskConfig(mask("*", "pin", "redact"))
+	cfg.SkipUnchangedUpdates = true
+	cfg.Exclude.Columns = []string{"hidden"}
+	r := &recorder{}
+	c := newTestChanges(t, cfg, r)
+	was := tupleOf("1", "large", "a", "h")
+	var first *plan
+	for _, m := range []wire{
+		beginMsg(0x10), relationMsg(1, pgoutput.IdentityFull, "public.t", "id*", "text*", "pin*", "hidden*"),
+		updateMsg(1, pgoutput.OldFull, was, was),
+		updateMsg(1, pgoutput.OldFull, was, tupleOf("1", toasted, "a", "h")),
+		updateMsg(1, pgoutput.OldFull, was, tupleOf("1", "large", "a", "other")), // which never leaves
+		updateMsg(1, pgoutput.OldFull, tupleOf("1", sqlNull, "a", "h"), tupleOf("1", sqlNull, "a", sqlNull)),
+		updateMsg(1, pgoutput.OldFull, was, tupleOf("1", "large", "b", "h")), // compared before the mask
+		updateMsg(1, pgoutput.OldFull, tupleOf("1", sqlNull, "a", "h"), tupleOf("1", "", "a", "h")),
+		updateMsg(1, pgoutput.OldFull, tupleOf("1", "", "a", "h"), tupleOf("1", sqlNull, "a", "h")),
+		insertMsg(1, "1", "large", "a", "h"), deleteMsg(1, pgoutput.OldFull, "1", "large", "a", "h"),
+		relationMsg(1, pgoutput.IdentityDefault, "public.t", "id*", "text"),
+		updateMsg(1, pgoutput.OldNone, nil, tupleOf("1", "a")),
+		updateMsg(1, pgoutput.OldKey, tupleOf("1", sqlNull), tupleOf("1", sqlNull)),
+		commitMsg(0x10),
+	} {
+		if err := c.handle(m); err != nil {
+			t.Fatal(err)
+		}
+		if first == nil {
+			first = c.plans[1]
+		}
+	}
+	if n := testutil.ToFloat64(first.filtered); n != 4 {
+		t.Errorf("%v changes are counted, want 4", n)
+	}
+	wantRecorded(t, r,
+		"begin",
+		"4 UPDATE public_t key= new=[1 large *** absent] old=[1 large *** absent]",
+		"5 UPDATE public_t key= new=[1  *** absent] old=[1 null *** absent]",
+		"6 UPDATE public_t key= new=[1 null *** absent] old=[1  *** absent]",
+		"7 INSERT public_t key= new=[1 large *** absent] old=[]",
+		"8 DELETE public_t key= new=[] old=[1 large *** absent]",
+		"9 UPDATE public_t key=1 new=[1 a] old=[]",
+		"10 UPDATE public_t key=1 new=[1 null] old=[1 absent]",
+		"commit 0/18",
+	)
+}
+
 func TestChangesPastTheLargestTransactionAreCountedAndToldOnce(t *testing.T) {
 	r, told := &recorder{}, []uint32(nil)
 	// The change that is one too many is filtered: it is no reason to be silent
