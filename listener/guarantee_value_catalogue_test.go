@@ -1,8 +1,10 @@
 package listener
 
 import (
+	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -34,11 +36,7 @@ func TestPrimaryKeyOfAWholeRowIdentityIsTheCatalogues(t *testing.T) {
 		if _, err := fmt.Sscanf(ddl, "CREATE TABLE %s", &table); err != nil {
 			t.Fatal(err)
 		}
-		oid, err := strconv.ParseUint(s.value(fmt.Sprintf("SELECT '%s'::regclass::oid", table)), 10, 32)
-		if err != nil {
-			t.Fatal(err)
-		}
-		rel := &pgoutput.Relation{ID: uint32(oid), Identity: pgoutput.IdentityFull}
+		rel := &pgoutput.Relation{ID: s.oid(fmt.Sprintf("SELECT '%s'::regclass::oid", table)), Identity: pgoutput.IdentityFull}
 		if got := mustDescribe(t, c, rel).primaryKey; !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %q, want %q", table, got, want)
 		}
@@ -73,6 +71,53 @@ func TestTypesMadeInTheTransactionThatUsesThemAreKnown(t *testing.T) {
 			t.Fatalf("array of an enum is %v", got["m"])
 		}
 	}
+}
+
+// commitsAfter is a connection that makes a transaction visible after the first
+// question that it was asked.
+type commitsAfter struct {
+	querier
+	commit func()
+}
+
+func (c *commitsAfter) query(ctx context.Context, sql string) ([][]string, error) {
+	defer func() {
+		c.commit()
+		c.commit = func() {}
+	}()
+	return c.querier.query(ctx, sql)
+}
+
+// A commit is in the log before other sessions see it.
+func TestWhatIsNotVisibleYetIsWaitedFor(t *testing.T) {
+	s := pgShared(t)
+	for what, ddl := range map[string]string{
+		"type":  "CREATE DOMAIN price AS numeric; CREATE TABLE a (p price[])",
+		"table": "CREATE TABLE b (id int PRIMARY KEY)",
+	} {
+		c := catalogueOf(s)
+		s.exec("BEGIN", ddl)
+		c.sql = &commitsAfter{c.sql, func() { s.exec("COMMIT") }}
+		rel := &pgoutput.Relation{Identity: pgoutput.IdentityFull, ID: s.oid("(SELECT max(oid) FROM pg_class WHERE relkind = 'r')")}
+		if what == "type" {
+			rel.Identity = pgoutput.IdentityDefault
+			rel.Columns = []pgoutput.RelationColumn{{Name: "p", TypeOID: s.oid("'price[]'::regtype::oid")}}
+		}
+		d := mustDescribe(t, c, rel)
+		if what == "type" && d.types[rel.Columns[0].TypeOID].element != oidNumeric || what == "table" && !slices.Equal(d.primaryKey, []string{"id"}) {
+			t.Errorf("%s: got %+v", what, d)
+		}
+	}
+}
+
+// oid returns what sql says as an OID.
+func (s *pgSource) oid(sql string) uint32 {
+	s.t.Helper()
+	oid, err := strconv.ParseUint(s.value(sql), 10, 32)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return uint32(oid)
 }
 
 func TestConnectionForTheCatalogueEndsWithTheListener(t *testing.T) {
