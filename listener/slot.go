@@ -77,33 +77,60 @@ func (l *link) prepareSlot(ctx context.Context, cfg config.Listener, h history, 
 	if gap != nil && gap.at != known.accepted {
 		return "", 0, gap.refuse()
 	}
+	if err := l.canServe(ctx, cfg, exists, publication); err != nil {
+		return "", 0, err
+	}
 	if err := l.preparePublication(ctx, publication, exists, cfg.Publication, tell); err != nil {
 		return "", 0, err
 	}
 	if gap != nil {
 		tell("gap accepted: "+gap.what, cfg.SlotName)
-		if slot.lost {
-			if err := l.dropSlot(ctx, cfg.SlotName); err != nil {
-				return "", 0, err
-			}
-			slot = slotState{}
-		}
+		known.lsn = 0 // go on where the slot is
 	}
-	if slot.exists {
-		err = l.alterSlot(ctx, cfg, slot)
-	} else {
-		tell("creating slot, which waits for the transactions that are open now", cfg.SlotName)
-		if slot, err = l.createSlot(ctx, cfg); err == nil {
-			tell("created slot", cfg.SlotName)
-		}
-	}
-	if err != nil {
+	if slot, err = l.settleSlot(ctx, cfg, slot, tell); err != nil {
 		return "", 0, err
 	}
-	if gap != nil {
-		return publication, slot.confirmed, nil
-	}
 	return publication, max(slot.confirmed, known.lsn), nil
+}
+
+// canServe refuses a server that lacks what is asked for, and a standby that
+// cannot be read from.
+func (l *link) canServe(ctx context.Context, cfg config.Listener, published bool, publication string) error {
+	if cfg.Failover && l.version < 170000 {
+		return fatalf("listener.failover needs PostgreSQL 17 or newer, the server is version %d; remove it", l.version/10000)
+	}
+	standby, err := l.value(ctx, "SELECT pg_catalog.pg_is_in_recovery()")
+	switch {
+	case err != nil:
+		return fmt.Errorf("ask whether the server is a standby: %w", err)
+	case standby != "t":
+		return nil
+	case l.version < 160000:
+		return fatalf("server is a standby, and those can be read from PostgreSQL 16 on only; this is %d: name the primary, or upgrade",
+			l.version/10000)
+	case !published:
+		return fatalf("publication %q does not exist, and the server is a standby, which cannot make it: create it on the primary: %s",
+			publication, "CREATE PUBLICATION "+quoteIdent(publication)+" FOR ALL TABLES")
+	}
+	return nil
+}
+
+// settleSlot makes the slot that is missing, or that was lost and is given up,
+// and alters one that is there to what is configured. It returns its state.
+func (l *link) settleSlot(ctx context.Context, cfg config.Listener, s slotState, tell func(what, name string)) (slotState, error) {
+	if s.lost {
+		if err := l.dropSlot(ctx, cfg.SlotName); err != nil {
+			return s, err
+		}
+	} else if s.exists {
+		return s, l.alterSlot(ctx, cfg, s)
+	}
+	tell("creating slot, which waits for the transactions that are open now", cfg.SlotName)
+	s, err := l.createSlot(ctx, cfg)
+	if err == nil {
+		tell("created slot", cfg.SlotName)
+	}
+	return s, err
 }
 
 // judgeSlot refuses a slot that is not ours to read.
@@ -136,18 +163,8 @@ func (l *link) alterSlot(ctx context.Context, cfg config.Listener, s slotState) 
 	if !cfg.Failover || s.failover {
 		return nil
 	}
-	if err := l.canFailover(); err != nil {
-		return err
-	}
 	if _, err := l.query(ctx, "ALTER_REPLICATION_SLOT "+quoteIdent(cfg.SlotName)+" (FAILOVER true)"); err != nil {
 		return fmt.Errorf("alter slot %s: %w", cfg.SlotName, err)
-	}
-	return nil
-}
-
-func (l *link) canFailover() error {
-	if l.version < 170000 {
-		return fatalf("listener.failover needs PostgreSQL 17 or newer, the server is version %d; remove it", l.version/10000)
 	}
 	return nil
 }
@@ -157,15 +174,16 @@ func (l *link) createSlot(ctx context.Context, cfg config.Listener) (slotState, 
 	// Without a snapshot: the slot's first change is all that is wanted.
 	options := "NOEXPORT_SNAPSHOT"
 	if cfg.Failover {
-		if err := l.canFailover(); err != nil {
-			return slotState{}, err
-		}
 		options = "(SNAPSHOT 'nothing', FAILOVER true)"
 	}
 	_, err := l.query(ctx, "CREATE_REPLICATION_SLOT "+quoteIdent(cfg.SlotName)+" LOGICAL pgoutput "+options)
 	if sqlState(err) == codeNotReady {
 		return slotState{}, fatalf("create slot %s: %w; let a superuser run: ALTER SYSTEM SET wal_level = logical; then restart the server",
 			cfg.SlotName, err)
+	}
+	if sqlState(err) == codeLimitReached {
+		return slotState{}, fmt.Errorf("create slot %s: %w; drop a slot that nobody will read again, or raise max_replication_slots, "+
+			"which takes a restart of the server", cfg.SlotName, err)
 	}
 	if err != nil {
 		return slotState{}, fmt.Errorf("create slot %s: %w", cfg.SlotName, err)
@@ -207,6 +225,10 @@ func isFatal(err error) bool {
 // would have to be in: a slot that cannot be read, a wal_level that is not
 // logical, and from PostgreSQL 18 on a publication that is missing.
 const codeNotReady = "55000"
+
+// codeLimitReached is the server's code for a setting that allows no more of
+// something.
+const codeLimitReached = "53400"
 
 // slotInUse reports whether another process streams from the slot.
 func slotInUse(err error) bool { return sqlState(err) == "55006" }
