@@ -29,7 +29,7 @@ func (p *preflight) filters(c *catalog) {
 		for _, action := range slices.Sorted(maps.Keys(lacking)) {
 			p.Warn(list.path, "let the publication's owner run: ALTER PUBLICATION "+quoteIdent(p.publication)+" SET (publish = '"+
 				strings.Join(append(slices.Clone(p.info.Actions), strings.ToLower(action)), ", ")+"'); or remove the action",
-				"asks for %s, which publication %q does not publish: %s", action, p.publication, someOf(lacking[action]))
+				"the list asks for %s, which publication %q does not publish: %s", action, p.publication, someOf(lacking[action]))
 		}
 	}
 }

@@ -51,7 +51,7 @@ func (p *preflight) features(context.Context) error {
 		{p.cfg.Publication.ViaPartitionRoot, "listener.publication.viaPartitionRoot", 13},
 	} {
 		if major := p.link.version / 10000; feature.asked && major < feature.since {
-			p.Fail(feature.path, "remove it, or upgrade", "needs PostgreSQL %d or newer, the server is version %d", feature.since, major)
+			p.Fail(feature.path, "remove it, or upgrade", "%s needs PostgreSQL %d or newer, the server is version %d", feature.path, feature.since, major)
 		}
 	}
 	return nil
@@ -90,7 +90,7 @@ func (p *preflight) senderTimeout(setting, shown string) error {
 	limit := time.Duration(ms) * time.Millisecond
 	if limit > 0 && p.cfg.HeartbeatInterval > limit/2 {
 		p.Warn("listener.heartbeatInterval", fmt.Sprintf("set it to %v at most, or raise wal_sender_timeout", limit/2),
-			"is %v, and the server ends a connection that is silent for %s (wal_sender_timeout)", p.cfg.HeartbeatInterval, shown)
+			"heartbeatInterval is %v, and the server ends a connection that is silent for %s (wal_sender_timeout)", p.cfg.HeartbeatInterval, shown)
 	}
 	return nil
 }
@@ -118,7 +118,7 @@ func (p *preflight) slotMemory(ctx context.Context) error {
 	const path = "listener.slotMemory"
 	const without = "; without it a slot that is gone, made anew or moved is not noticed after a restart"
 	if p.standby {
-		p.Warn(path, "set it to false, or name the primary in database.host", "cannot be kept: the server is a standby"+without)
+		p.Warn(path, "set it to false, or name the primary in database.host", "slot memory cannot be kept: the server is a standby"+without)
 		return nil
 	}
 	schema, role := quoteIdent(p.cfg.Schema), quoteIdent(p.db.User)
@@ -133,20 +133,20 @@ func (p *preflight) slotMemory(ctx context.Context) error {
 	schemaExists, mayCreate, mayUse, kept, owned := r[0] == "t", r[1] == "t", r[2] == "t", r[3] == "t", r[4] == "t"
 	switch {
 	case kept && r[5] != "t":
-		p.Warn(path, "let listener.schema name another schema", "cannot be kept: %s.%s is no sequence", p.cfg.Schema, p.cfg.SlotName)
+		p.Warn(path, "let listener.schema name another schema", "slot memory cannot be kept: %s.%s is no sequence", p.cfg.Schema, p.cfg.SlotName)
 	case kept && !owned:
 		p.Warn(path, "let a superuser run: ALTER SEQUENCE "+schema+"."+quoteIdent(p.cfg.SlotName)+" OWNER TO "+role,
-			"cannot be kept: role %s does not own sequence %s.%s%s", p.db.User, p.cfg.Schema, p.cfg.SlotName, without)
+			"slot memory cannot be kept: role %s does not own sequence %s.%s%s", p.db.User, p.cfg.Schema, p.cfg.SlotName, without)
 	case kept:
-		p.OK(path, "is kept as sequence %s.%s", p.cfg.Schema, p.cfg.SlotName)
+		p.OK(path, "slot memory is kept as sequence %s.%s", p.cfg.Schema, p.cfg.SlotName)
 	case !schemaExists && !mayCreate:
 		p.Warn(path, "let the owner of the database run: CREATE SCHEMA "+schema+" AUTHORIZATION "+role+"; or set it to false",
-			"cannot be kept: role %s may not create schema %s%s", p.db.User, p.cfg.Schema, without)
+			"slot memory cannot be kept: role %s may not create schema %s%s", p.db.User, p.cfg.Schema, without)
 	case schemaExists && !mayUse:
 		p.Warn(path, "let the owner of the schema run: GRANT USAGE, CREATE ON SCHEMA "+schema+" TO "+role+"; or set it to false",
-			"cannot be kept: role %s may not create a sequence in schema %s%s", p.db.User, p.cfg.Schema, without)
+			"slot memory cannot be kept: role %s may not create a sequence in schema %s%s", p.db.User, p.cfg.Schema, without)
 	default:
-		p.OK(path, "would be kept as sequence %s.%s", p.cfg.Schema, p.cfg.SlotName)
+		p.OK(path, "slot memory would be kept as sequence %s.%s", p.cfg.Schema, p.cfg.SlotName)
 	}
 	return nil
 }

@@ -153,7 +153,7 @@ func (p *preflight) unchanged(c *catalog) {
 	})
 	if len(short) > 0 {
 		p.Warn("listener.skipUnchangedUpdates", "let their owner run: ALTER TABLE ... REPLICA IDENTITY FULL, which makes the log of updates larger",
-			"has no effect on tables without REPLICA IDENTITY FULL (%d): %s", len(short), someOf(short))
+			"skipUnchangedUpdates has no effect on tables without REPLICA IDENTITY FULL (%d): %s", len(short), someOf(short))
 	}
 }
 
