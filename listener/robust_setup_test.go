@@ -47,6 +47,9 @@ type fakeSource struct {
 	*pgSource
 	fake *pgfake.Server
 	log  *robustLog
+	// ordinary is what connections are given that are not for replication; to be
+	// set before a listener is started.
+	ordinary pgfake.Step
 }
 
 // newFake returns a fake server that plays the scripts. Its listeners do not
@@ -57,11 +60,15 @@ func newFake(t testing.TB, sessions ...pgfake.Script) *fakeSource {
 	t.Cleanup(func() { goleak.VerifyNone(t, before) })
 	ctx, cancel := context.WithTimeout(t.Context(), pgTestTimeout)
 	t.Cleanup(cancel)
-	fake := pgfake.Start(ctx, t, pgfake.Options{Sessions: sessions, Ordinary: robustDB.Ordinary()})
+	s := &fakeSource{ordinary: pgfake.Play(robustDB.Ordinary()), log: &robustLog{}}
+	s.fake = pgfake.Start(ctx, t, pgfake.Options{
+		Sessions: sessions, Ordinary: pgfake.Script{func(c *pgfake.Conn) error { return s.ordinary(c) }},
+	})
 	cfg := config.Default().Listener
 	cfg.SlotName, cfg.HeartbeatInterval = "herald", pgTestTimeout
-	db := config.Database{Host: fake.Host(), Port: fake.Port(), Name: robustDB.Name, User: "ada"}
-	return &fakeSource{pgSource: &pgSource{t: t, ctx: ctx, cfg: cfg, db: db}, fake: fake, log: &robustLog{}}
+	db := config.Database{Host: s.fake.Host(), Port: s.fake.Port(), Name: robustDB.Name, User: "ada"}
+	s.pgSource = &pgSource{t: t, ctx: ctx, cfg: cfg, db: db}
+	return s
 }
 
 // start runs a Listener on the source until the test ends or stop is called.

@@ -21,6 +21,18 @@ type Script []Step
 // test unless it only says that the client has left.
 type Step func(c *Conn) error
 
+// Play takes the steps of a script, for a step that chooses between scripts.
+func Play(script Script) Step {
+	return func(c *Conn) error {
+		for i, step := range script {
+			if err := step(c); err != nil {
+				return fmt.Errorf("step %d: %w", i+1, err)
+			}
+		}
+		return nil
+	}
+}
+
 // Conn is a connection that plays a script. A step of a test's own does what it
 // does by other steps: Send(frame)(c).
 type Conn struct {
@@ -160,11 +172,11 @@ func (c *Conn) take(msg pgproto3.FrontendMessage) error {
 	return nil
 }
 
-// judge fails the test unless err is the end of a script or of the client.
+// judge fails the test if err is more than the end of a script or of the client.
 func (c *Conn) judge(where string, err error) {
 	var op *net.OpError
 	switch {
-	case errors.Is(err, errEnd), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+	case err == nil, errors.Is(err, errEnd), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, net.ErrClosed), errors.As(err, &op):
 	default:
 		c.server.t.Errorf("fake server, %s: %v", where, err)

@@ -58,14 +58,15 @@ func (d Database) Rules() []Rule {
 }
 
 // Ordinary is the script of connections that take SQL alone: the server says
-// what it is, and lets the role do nothing.
-func (d Database) Ordinary() Script {
-	return Script{Login(), Answer(
+// what it is, answers by rules of the caller's, and lets the role do nothing
+// else.
+func (d Database) Ordinary(rules ...Rule) Script {
+	return Script{Login(), Answer(append(rules,
 		On("SHOW server_version_num", Row(strconv.Itoa(d.Version))),
 		On("pg_control_system()", Row(d.System)),
 		On("SET ", Nothing()),
 		Otherwise(Error("42501", "permission denied")),
-	)}
+	)...)}
 }
 
 // Serve is the script that lets everybody in, answers by the database's rules

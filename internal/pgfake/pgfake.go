@@ -23,7 +23,6 @@ package pgfake
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"slices"
 	"sync"
@@ -197,12 +196,7 @@ func (s *Server) serve(socket net.Conn) {
 	if err != nil {
 		return // a request to cancel something, or nobody who speaks the protocol
 	}
-	for i, step := range s.script(replication) {
-		if err := step(c); err != nil {
-			c.judge(fmt.Sprintf("step %d", i+1), err)
-			break
-		}
-	}
+	c.judge("script", Play(s.script(replication))(c))
 	c.finish()
 	if replication {
 		s.note(func() { s.played++ })
