@@ -6,6 +6,8 @@ import (
 	"slices"
 	"unicode/utf8"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/listener/pgoutput"
 	"github.com/walherald/walherald/metrics"
@@ -133,13 +135,22 @@ func (c *changes) messageValues(dst []publisher.Value, m *pgoutput.LogicalMessag
 	return append(dst, values[:]...)
 }
 
-// countPublished counts delivered messages. A message of any prefix counts
-// under one topic, because its own is not bounded either.
+// countPublished returns the function that counts delivered messages, for one
+// goroutine. A logical message of any prefix counts under one topic, because its
+// own is not bounded either. Counters are kept: of thousands of tables in turn
+// every row would have its own looked up.
 func countPublished(met *metrics.Metrics) func(topic, table string, n int) {
+	type series struct{ topic, table string }
+	counters := make(map[series]prometheus.Counter)
 	return func(topic, table string, n int) {
 		if table == anyMessage {
 			topic = anyMessage
 		}
-		met.Published(topic, table, n)
+		counter := counters[series{topic, table}]
+		if counter == nil {
+			counter = met.PublishedCounter(topic, table)
+			counters[series{topic, table}] = counter
+		}
+		counter.Add(float64(n))
 	}
 }

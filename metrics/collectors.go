@@ -86,11 +86,21 @@ func New(reg prometheus.Registerer, app string) *Metrics {
 	return m
 }
 
-// Published counts n confirmed events, n >= 0, of one table on one subject.
+// Published counts n confirmed events, n >= 0, of one table on one subject. Where
+// that happens for every row, hold on to [Metrics.PublishedCounter] instead.
 func (m *Metrics) Published(subject, table string, n int) {
 	if m != nil {
 		m.published.WithLabelValues(label(subject), label(table)).Add(float64(n))
 	}
+}
+
+// PublishedCounter returns the counter behind [Metrics.Published] for one table on
+// one subject; from then on their series exists. It is never nil.
+func (m *Metrics) PublishedCounter(subject, table string) prometheus.Counter {
+	if m == nil {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: "published_events_total"})
+	}
+	return m.published.WithLabelValues(label(subject), label(table))
 }
 
 // Filtered counts n changes, n >= 0, of a table that the filter dropped. Where

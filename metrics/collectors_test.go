@@ -79,6 +79,8 @@ func TestEveryMethodReachesItsOwnSeries(t *testing.T) {
 	m.Build("1.2.3")
 	m.FilteredCounter("audit").Add(2)
 	m.Filtered("audit", 1)
+	m.PublishedCounter("s", "t").Add(4)
+	m.Published("s", "t", 1)
 	wantLines(t, scrape(t, reg),
 		`walherald_received_lsn_bytes{app="a"} 1.099511627776e+12`,
 		`walherald_confirmed_lsn_bytes{app="a"} 1.099511627775e+12`,
@@ -89,6 +91,7 @@ func TestEveryMethodReachesItsOwnSeries(t *testing.T) {
 		`walherald_reconnects_total{app="a"} 1`,
 		`walherald_build_info{app="a",version="1.2.3"} 1`,
 		`filter_skipped_events_total{app="a",table="audit"} 3`,
+		`published_events_total{app="a",subject="s",table="t"} 5`,
 	)
 }
 
@@ -165,10 +168,11 @@ func TestNamesThatAreNotUTF8AreCounted(t *testing.T) {
 	m.Published("s\xff", "t\xff", 1)
 	m.Filtered("t\xff", 1)
 	m.FilteredCounter("t\xff").Inc()
+	m.PublishedCounter("s\xff", "t\xff").Inc()
 	m.Build("v\xff")
 	m.Output("o\xff").Mode("m\xff")
 	wantLines(t, scrape(t, reg),
-		"published_events_total{app=\"a\uFFFD\",subject=\"s\uFFFD\",table=\"t\uFFFD\"} 1",
+		"published_events_total{app=\"a\uFFFD\",subject=\"s\uFFFD\",table=\"t\uFFFD\"} 2",
 		"filter_skipped_events_total{app=\"a\uFFFD\",table=\"t\uFFFD\"} 2",
 		"walherald_output_mode{app=\"a\uFFFD\",mode=\"m\uFFFD\",output=\"o\uFFFD\"} 1",
 	)
@@ -202,10 +206,11 @@ func TestNilMetricsDoNothing(t *testing.T) {
 	m.Transaction()
 	m.Reconnected()
 	m.Build("v")
-	counter := m.FilteredCounter("t")
-	counter.Inc()
-	if got := testutil.ToFloat64(counter); got != 1 {
-		t.Errorf("counter of nil metrics stands at %v, want 1", got)
+	for _, counter := range []prometheus.Counter{m.FilteredCounter("t"), m.PublishedCounter("s", "t")} {
+		counter.Inc()
+		if got := testutil.ToFloat64(counter); got != 1 {
+			t.Errorf("counter of nil metrics stands at %v, want 1", got)
+		}
 	}
 	o := m.Output("nats")
 	if o != nil {
