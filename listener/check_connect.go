@@ -82,6 +82,10 @@ func connectPlain(ctx context.Context, db config.Database) (*link, error) {
 		l.close()
 		return nil, fmt.Errorf("read server version: %w", err)
 	}
+	if err := l.takeBytes(ctx); err != nil {
+		l.close()
+		return nil, err
+	}
 	return l, nil
 }
 

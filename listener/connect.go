@@ -62,11 +62,26 @@ func connect(ctx context.Context, db config.Database, slot string) (*link, error
 	if l.pg, err = pgconn.ConnectConfig(ctx, cfg); err != nil {
 		return nil, connectError(err, db)
 	}
-	if err := l.identify(ctx, slot); err != nil {
+	if err = l.takeBytes(ctx); err == nil {
+		err = l.identify(ctx, slot)
+	}
+	if err != nil {
 		l.close()
 		return nil, err
 	}
 	return l, nil
+}
+
+// takeBytes makes a database without an encoding (SQL_ASCII) send its text as it
+// is. As UTF-8 it would refuse what is not, in the middle of the log.
+func (l *link) takeBytes(ctx context.Context) error {
+	if l.pg.ParameterStatus("server_encoding") != "SQL_ASCII" {
+		return nil
+	}
+	if _, err := l.query(ctx, "SET client_encoding = 'SQL_ASCII'"); err != nil {
+		return fmt.Errorf("set client encoding: %w", err)
+	}
+	return nil
 }
 
 // connectError says what to do about a right that is missing. The server uses

@@ -172,9 +172,7 @@ func (l *Listener) openMemory(ctx context.Context) error {
 	if memoryRefused(err) {
 		if !l.warned {
 			l.warned = true
-			l.log.Warn("slot memory cannot be kept, so the loss of the slot could not be told from a first start: "+
-				"let the owner of the database run: CREATE SCHEMA "+quoteIdent(l.cfg.Schema)+" AUTHORIZATION "+quoteIdent(l.db.User)+
-				", or set listener.slotMemory to false", "error", err)
+			l.log.Warn("slot memory cannot be kept, so the loss of the slot could not be told from a first start", "remedy", l.memoryRemedy(err), "error", err)
 		}
 		return nil
 	}
@@ -185,4 +183,13 @@ func (l *Listener) openMemory(ctx context.Context) error {
 	defer l.mu.Unlock()
 	l.keeper.memory, l.keeper.written, l.keeper.used = m, confirmed, time.Now()
 	return nil
+}
+
+// memoryRemedy says how the memory could be kept.
+func (l *Listener) memoryRemedy(err error) string {
+	if sqlState(err) == codeReadOnly {
+		return "nothing on a standby; set listener.slotMemory to false to hear no more of it"
+	}
+	return "let the owner of the database run: CREATE SCHEMA " + quoteIdent(l.cfg.Schema) + " AUTHORIZATION " + quoteIdent(l.db.User) +
+		"; or set listener.slotMemory to false"
 }

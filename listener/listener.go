@@ -358,7 +358,7 @@ func (l *Listener) adopt(id identity) error {
 		return fmt.Errorf("%w: timeline %d, was %d", errPromoted, id.timeline, l.id.timeline)
 	}
 	l.id, l.writer = id, id.writer()
-	l.sql.only(id.system)
+	l.sql.only(id)
 	return nil
 }
 

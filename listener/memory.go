@@ -119,7 +119,7 @@ const codeNoSchema = "3F000"
 // until somebody changes that: rights are missing, or it is a standby.
 func memoryRefused(err error) bool {
 	switch sqlState(err) {
-	case "42501", "25006":
+	case "42501", codeReadOnly:
 		return true
 	}
 	return false

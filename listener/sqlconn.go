@@ -23,17 +23,18 @@ type sqlConn struct {
 
 	mu   sync.Mutex
 	link *link // or nil
-	// system is the system identifier the server must have, or empty: a name can
-	// lead to another server than it did for the replication connection.
-	system string
+	// system and timeline are those the server must have: a name can lead to
+	// another server than it did for the replication connection. Before they are
+	// known they are empty and 0.
+	system   string
+	timeline int32
 }
 
-// only makes sure that no other server than that of the system identifier is
-// talked to.
-func (c *sqlConn) only(system string) {
+// only makes sure that no other server is talked to.
+func (c *sqlConn) only(id identity) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.system = system
+	c.system, c.timeline = id.system, id.timeline
 }
 
 // query runs one statement and returns its rows as text; NULL is "". A
@@ -69,19 +70,38 @@ func (c *sqlConn) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	system, err := l.value(ctx, "SELECT system_identifier FROM pg_catalog.pg_control_system()")
-	if err == nil && c.system != "" && system != c.system {
-		err = fmt.Errorf("server has the system identifier %s, that of the replication connection %s", system, c.system)
+	if c.system != "" {
+		err = c.recognise(ctx, l)
 	}
 	if err == nil {
-		// A synchronous standby that is away must not hold the slot memory up.
-		_, err = l.query(ctx, "SET synchronous_commit = local; SET default_transaction_read_only = off; SET statement_timeout = 0")
+		// Names of others must not come before the system's. A synchronous standby
+		// that is away must not hold the slot memory up.
+		_, err = l.query(ctx, "SET search_path = ''; SET synchronous_commit = local; SET default_transaction_read_only = off; SET statement_timeout = 0")
 	}
 	if err != nil {
 		l.close()
 		return fmt.Errorf("connect to PostgreSQL for SQL: %w", err)
 	}
 	c.link = l
+	return nil
+}
+
+// recognise makes sure that l leads to the right server. A promoted one is
+// another: the position in its slot memory came with its log, and what was
+// confirmed of the old timeline must not be written over it.
+func (c *sqlConn) recognise(ctx context.Context, l *link) error {
+	rows, err := l.query(ctx, `SELECT system_identifier, CASE WHEN NOT pg_catalog.pg_is_in_recovery()
+		THEN substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8) END FROM pg_catalog.pg_control_system()`)
+	if err != nil {
+		return err
+	}
+	system, timeline := rows[0][0], rows[0][1]
+	if system != c.system {
+		return fmt.Errorf("server has the system identifier %s, that of the replication connection %s", system, c.system)
+	}
+	if want := fmt.Sprintf("%08X", c.timeline); timeline != "" && timeline != want {
+		return fmt.Errorf("server is on timeline %s, that of the replication connection on %s", timeline, want)
+	}
 	return nil
 }
 

@@ -181,7 +181,22 @@ func (s *stream) explain(err error) error {
 	if sqlState(err) == "42704" && strings.Contains(err.Error(), "publication") {
 		return s.noPublication(err)
 	}
+	if state := sqlState(err); state == "22P05" || state == "22021" {
+		return s.noUTF8(err)
+	}
 	return err
+}
+
+// noUTF8 explains that the server cannot send a row. It says where: the error's
+// context names the position of the change.
+func (s *stream) noUTF8(err error) error {
+	var where string
+	if pg := new(pgconn.PgError); errors.As(err, &pg) {
+		where = pg.Where
+	}
+	return fatalf("read slot %s: %w (%s): the server cannot write a character of this row in UTF-8, and sends nothing behind it; "+
+		"to give the row's transaction up, move the slot past its commit: SELECT pg_replication_slot_advance(%s, 'LSN')",
+		s.l.cfg.SlotName, err, where, quoteLiteral(s.l.cfg.SlotName))
 }
 
 func (s *stream) noPublication(err error) error {
