@@ -60,15 +60,19 @@ const hugeRow = 100 << 20
 // hugeSink takes rows whose value is a run of one letter, and keeps none.
 type hugeSink struct {
 	*guaranteeSink
-	sizes   []int  // of the runs; of the deliverer's goroutine until the end
-	refused string // the table whose huge rows are refused for good
+	refuse bool // huge rows, for good
+
+	// Of the deliverer's goroutine until the listener has ended.
+	sizes     []int        // of the runs
+	refusedAt pgoutput.LSN // the commit of the row that was refused
 }
 
 var errTooBig = errors.New("larger than the destination takes")
 
 func (s *hugeSink) Deliver(ctx context.Context, batch []publisher.Message) error {
 	for _, m := range batch {
-		if s.refused == m.Table && len(m.Body) > hugeRow {
+		if s.refuse && len(m.Body) > hugeRow {
+			s.refusedAt = pgoutput.LSN(m.ID.LSN())
 			return publisher.Permanent(errTooBig)
 		}
 		s.sizes = append(s.sizes, bytes.Count(m.Body, []byte("~")))
@@ -107,19 +111,18 @@ func TestRowOf100MBThatIsRefusedEndsTheListenerAndIsNotPassed(t *testing.T) {
 	s := pgShared(t)
 	s.cfg.Window = 1 << 20
 	s.exec("CREATE TABLE t (id int PRIMARY KEY, filler text)")
-	sink := &hugeSink{guaranteeSink: newGuaranteeSink(), refused: "public.t"}
+	sink := &hugeSink{guaranteeSink: newGuaranteeSink(), refuse: true}
 	r := s.stream(sink)
 	s.exec("INSERT INTO t VALUES (1, 'x')")
-	first := pgoutput.LSN(sink.awaitAccepted(s.ctx, t, 1)[0].ID.LSN())
-	s.awaitConfirmed(first + 1)
-	before := s.lsn("pg_current_wal_insert_lsn()")
+	sink.awaitAccepted(s.ctx, t, 1)
+	s.awaitConfirmed(r.queued())
 	s.exec(fmt.Sprintf("INSERT INTO t VALUES (2, repeat('x', %d))", hugeRow), "INSERT INTO t VALUES (3, 'x')")
 	err := r.wait()
 	if !errors.Is(err, errTooBig) || !publisher.IsPermanent(err) {
 		t.Fatalf("Run returned %v, want the output's own error", err)
 	}
-	if at := s.confirmed(); at > before {
-		t.Errorf("position is %v, past the row that was refused", at)
+	if at := s.confirmed(); at > sink.refusedAt {
+		t.Errorf("position is %v, past the row at %v that was refused", at, sink.refusedAt)
 	}
 	if n := len(sink.messages()); n != 1 {
 		t.Errorf("%d messages were accepted, want the one before", n)
