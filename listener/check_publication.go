@@ -115,7 +115,9 @@ func (p *preflight) publishes(action string) bool {
 
 // asConfigured reports whether the publication will be made, or altered, to what
 // is configured.
-func (p *preflight) asConfigured() bool { return !p.published || p.cfg.Publication.Alter }
+func (p *preflight) asConfigured() bool {
+	return !p.published || p.cfg.Publication.Alter && !p.standby
+}
 
 // viaRoot reports whether changes of partitions are published as those of the
 // table they are part of.

@@ -290,6 +290,7 @@ func TestRefusalToMakeThePublicationSaysWhichRightIsMissing(t *testing.T) {
 		{nil, "", []string{"only a superuser can", `CREATE PUBLICATION "walherald" FOR ALL TABLES`}},
 		{[]string{"ours"}, "", []string{"may not create it in this database", grant}},
 		{[]string{"ours", "theirs"}, grant, []string{"does not own table theirs", `ALTER TABLE "theirs" OWNER TO`}},
+		{[]string{"Ours"}, "", []string{"table Ours does not exist", "its case counts"}},
 	} {
 		if step.grant != "" {
 			s.exec(step.grant)
@@ -299,7 +300,7 @@ func TestRefusalToMakeThePublicationSaysWhichRightIsMissing(t *testing.T) {
 		if err == nil {
 			t.Fatal("the publication was made")
 		}
-		guaranteeWords(t, err.Error(), append(step.want, "42501")...)
+		guaranteeWords(t, err.Error(), append(step.want, "SQLSTATE 42")...)
 		// The preflight says the same.
 		for _, f := range Check(s.ctx, s.cfg, s.db) {
 			if f.Severity == config.FindingError && !strings.Contains(err.Error(), f.What+"; "+f.Remedy) {

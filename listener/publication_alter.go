@@ -51,9 +51,8 @@ func (l *link) comparePublication(ctx context.Context, p PublicationInfo, cfg co
 			path: "listener.publication.tables", what: "is for all tables, and the configuration lists " + someOf(cfg.Tables),
 			sql: []string{"BEGIN", "DROP PUBLICATION " + name, l.createSQL(p.Name, cfg), "COMMIT"},
 		})
-		return changes, nil // made anew, it has viaPartitionRoot as well
 	}
-	if len(cfg.Tables) > 0 {
+	if len(cfg.Tables) > 0 && !p.AllTables {
 		wanted, err := l.resolve(ctx, cfg.Tables)
 		if err != nil {
 			return nil, err

@@ -45,18 +45,15 @@ func (l *link) createPublication(ctx context.Context, name string, cfg config.Pu
 		return false, err
 	}
 	_, err = l.query(ctx, l.createSQL(name, cfg))
-	switch sqlState(err) {
-	case "":
-		made = err == nil
-	case codeDuplicateObject, codeUniqueViolation:
+	switch state := sqlState(err); {
+	case err == nil:
+		return true, nil
+	case state == codeDuplicateObject, state == codeUniqueViolation:
 		return false, nil
-	case "42501":
+	case isFatal(err):
 		return false, l.whyNot(ctx, name, cfg, err)
 	}
-	if err != nil {
-		return false, fmt.Errorf("create publication %q: %w", name, err)
-	}
-	return made, nil
+	return false, fmt.Errorf("create publication %q: %w", name, err)
 }
 
 func (l *link) knowsViaRoot(cfg config.Publication) error {
@@ -67,10 +64,13 @@ func (l *link) knowsViaRoot(cfg config.Publication) error {
 }
 
 // whyNot makes of the refusal to create a publication one that says which right
-// is missing.
+// or table is missing.
 func (l *link) whyNot(ctx context.Context, name string, cfg config.Publication, refused error) error {
 	found, err := l.judgeCreate(ctx, name, cfg)
 	if err != nil || len(found) == 0 {
+		if sqlState(refused) != "42501" {
+			return fatalf("create publication %q: %w", name, refused)
+		}
 		return fatalf("create publication %q: %w; let a superuser run: %s", name, refused, l.createSQL(name, cfg))
 	}
 	reasons := make([]string, len(found))
