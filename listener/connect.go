@@ -173,8 +173,15 @@ func (l *link) identify(ctx context.Context, slot string) error {
 	if l.version, err = strconv.Atoi(version); err != nil {
 		return fmt.Errorf("read server version: %w", err)
 	}
+	if l.version < oldestVersion {
+		return fatalf("server is PostgreSQL %d, walherald needs %d or newer; upgrade it", l.version/10000, oldestVersion/10000)
+	}
 	return nil
 }
+
+// oldestVersion is the oldest server that walherald is tested with, as in
+// server_version_num.
+const oldestVersion = 130000
 
 // query runs one SQL statement and returns its rows as text; NULL is "".
 func (l *link) query(ctx context.Context, sql string) ([][]string, error) {
