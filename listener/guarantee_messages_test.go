@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/walherald/walherald/listener/pgoutput"
 )
 
 // guaranteeRouted shows what a message is and where it goes, in one line:
@@ -202,4 +204,40 @@ func TestIdsAreTheSameWithAndWithoutMessages(t *testing.T) {
 	if len(without) != 2 || without[0].ID != with[0].ID || without[1].ID != with[1+messages].ID {
 		t.Errorf("ids without messages are %v, with them %v", without, with)
 	}
+}
+
+// The position moves to the end of the message while the transaction that wrote
+// it is open, past changes that are sent only once that one commits.
+func TestMessageConfirmedInsideATransactionDoesNotPassItsChanges(t *testing.T) {
+	s := pgShared(t)
+	s.cfg.Messages = []string{"m"}
+	if guaranteeNoMessages(s) {
+		return
+	}
+	s.exec("CREATE TABLE t (id int PRIMARY KEY)")
+	first := newGuaranteeSink()
+	r := s.stream(first)
+	writer := s.connect()
+	write := func(sql string) {
+		t.Helper()
+		if _, err := writer.Exec(s.ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("BEGIN; INSERT INTO t VALUES (1); SELECT " + emitSQL(false, "m", "x"))
+	s.exec("INSERT INTO t VALUES (2)") // a commit, which takes the message to disk too
+	messages := first.awaitAccepted(s.ctx, t, 2)
+	s.awaitConfirmed(pgoutput.LSN(messages[1].ID.LSN()) + 1)
+	r.stop()
+	write("INSERT INTO t VALUES (3); COMMIT")
+	second := newGuaranteeSink()
+	s.stream(second)
+	messages = append(messages, second.awaitAccepted(s.ctx, t, 2)...)
+	guaranteeOrdered(t, messages)
+	guaranteeSame(t, guaranteeRoutes(t, messages), []string{
+		"MESSAGE message_m key=m map[content:x prefix:m transactional:false] map[]",
+		"INSERT public_t key=2 map[id:2] map[]",
+		"INSERT public_t key=1 map[id:1] map[]",
+		"INSERT public_t key=3 map[id:3] map[]",
+	})
 }
