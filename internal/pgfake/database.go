@@ -1,6 +1,7 @@
 package pgfake
 
 import (
+	"fmt"
 	"maps"
 	"strconv"
 )
@@ -63,7 +64,7 @@ func (d Database) Rules() []Rule {
 func (d Database) Ordinary(rules ...Rule) Script {
 	return Script{Login(), Answer(append(rules,
 		On("SHOW server_version_num", Row(strconv.Itoa(d.Version))),
-		On("pg_control_system()", Row(d.System)),
+		On("pg_control_system()", Row(d.System, fmt.Sprintf("%08X", d.Timeline))), // as in the names of files of the log
 		On("SET ", Nothing()),
 		Otherwise(Error("42501", "permission denied")),
 	)...)}
