@@ -159,7 +159,11 @@ func (s *stream) takeData(data []byte) error {
 	case errors.As(err, new(*temporaryError)):
 		return err
 	}
-	return fatalf("at %v: %w", x.Start, err)
+	at := x.Start
+	if at == 0 { // the description of a table has no position of its own
+		at = pgoutput.LSN(s.changes.event.LSN)
+	}
+	return fatalf("at %v: %w", at, err)
 }
 
 func (s *stream) takeKeepalive(data []byte) error {

@@ -27,7 +27,8 @@ type Message struct {
 	// Topic is where the message goes: a NATS subject, a Kafka or Pub/Sub
 	// topic, an AMQP routing key.
 	Topic string
-	// Table is the qualified table name, "schema.table", for errors and metrics.
+	// Table is the qualified table name, "schema.table", for errors and metrics;
+	// of a logical message "message." and its prefix, or "message.*".
 	Table string
 	// Action says what happened to the row or table.
 	Action Action
@@ -37,7 +38,8 @@ type Message struct {
 	// Body is the encoded envelope.
 	Body []byte
 	// CommitTime is when the transaction committed, in microseconds since the
-	// Unix epoch, by the database server's clock.
+	// Unix epoch, by the database server's clock; of a logical message outside of
+	// a transaction when it was sent.
 	CommitTime int64
 }
 
