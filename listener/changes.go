@@ -69,8 +69,14 @@ func (c *changes) handle(data []byte) error {
 	case *pgoutput.Delete:
 		return c.row(publisher.Delete, m.RelationID, nil, &m.Old, m.OldKind)
 	case *pgoutput.Begin:
+		if c.open {
+			return fmt.Errorf("handle begin of the transaction at %v: the one before has not ended", m.FinalLSN)
+		}
 		c.begin(m.FinalLSN, m.XID, m.CommitTime)
 	case *pgoutput.Commit:
+		if !c.open {
+			return fmt.Errorf("handle commit at %v: no transaction has begun", m.CommitLSN)
+		}
 		c.commit(m.EndLSN)
 	case *pgoutput.Relation:
 		return c.relation(m)

@@ -6,19 +6,27 @@ import (
 )
 
 func (p *preflight) checkSlot(ctx context.Context) error {
+	if p.slot.exists {
+		if err := p.link.judgeSlot(p.cfg.SlotName, p.slot, p.publication, p.published); err != nil {
+			// The service's own words; what to do follows the semicolon.
+			what, remedy, _ := strings.Cut(err.Error(), "; ")
+			p.Fail("listener.slotName", remedy, "%s", what)
+			return nil
+		}
+	}
+	var known past
+	if !p.plain { // an ordinary connection does not say whose memory it is
+		var err error
+		if known, err = (&memory{p.link, p.cfg.Schema, p.cfg.SlotName}).past(ctx, p.link, p.cfg.SlotMemory); err != nil {
+			return err
+		}
+	}
+	if g := known.gap(p.cfg.SlotName, p.slot, p.link.end); g != nil {
+		p.Fail("listener.slotName", "to accept that and go on, start walherald with --accept-gap="+g.at.String(), "%s", g.what)
+		return nil
+	}
 	if !p.slot.exists {
 		return p.newSlot(ctx)
-	}
-	if err := p.link.judgeSlot(p.cfg.SlotName, p.slot, p.publication, p.published); err != nil {
-		// The service's own words; what to do follows the semicolon.
-		what, remedy, _ := strings.Cut(err.Error(), "; ")
-		p.Fail("listener.slotName", remedy, "%s", what)
-		return nil
-	}
-	if p.slot.lost {
-		p.Fail("listener.slotName", "start walherald, which names the gap and the flag that accepts it; or give the slot up: walherald slot drop",
-			"slot %s was invalidated: the server removed log that it still needed, changes after %s are lost to it", p.cfg.SlotName, p.slot.confirmed)
-		return nil
 	}
 	if err := p.checkRetained(ctx); err != nil {
 		return err

@@ -63,7 +63,7 @@ func TestCheckRefusesSlotWhoseLogIsGone(t *testing.T) {
 	found := c.check(t)
 	expectOnly(t, found, 1, 1)
 	expectFinding(t, found, config.FindingWarning, "database", "max_slot_wal_keep_size is 1MB", "= -1")
-	expectFinding(t, found, config.FindingError, "listener.slotName", "slot wh was invalidated", "walherald slot drop")
+	expectFinding(t, found, config.FindingError, "listener.slotName", "slot wh was invalidated", "--accept-gap=")
 }
 
 func TestCheckWarnsOfSlotReadElsewhere(t *testing.T) {

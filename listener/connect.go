@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"strconv"
 	"time"
@@ -21,6 +22,10 @@ import (
 
 // connectTimeout bounds the making of a connection.
 const connectTimeout = 15 * time.Second
+
+// keepAlive notices within half a minute that a server is gone while it is waited
+// for: a slot is only made once the transactions that are open have ended.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 4}
 
 // pinned are the session settings that change how values look as text. Those
 // of the server, the database or the role must not reach the events.
@@ -88,7 +93,10 @@ func (l *link) takeBytes(ctx context.Context) error {
 // one code for both.
 func connectError(err error, db config.Database) error {
 	if sqlState(err) != "42501" {
-		return fmt.Errorf("connect to PostgreSQL: %w", explainPooler(err))
+		if r, ok := refusals[sqlState(err)]; ok {
+			return fmt.Errorf("connect to PostgreSQL: %w; %s: %s", err, r.path, r.remedy)
+		}
+		return fmt.Errorf("connect to PostgreSQL: %w", err)
 	}
 	role := quoteIdent(db.User)
 	return fatalf("connect to PostgreSQL: %w; let a superuser run: ALTER ROLE %s REPLICATION; GRANT CONNECT ON DATABASE %s TO %s",
@@ -105,6 +113,7 @@ func pgConfig(db config.Database) (*pgconn.Config, error) {
 	cfg.Host, cfg.Port, cfg.Database = db.Host, uint16(db.Port), db.Name
 	cfg.User, cfg.Password = db.User, db.Password.Reveal()
 	cfg.Fallbacks, cfg.ConnectTimeout = nil, connectTimeout
+	cfg.DialFunc = (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext
 	cfg.RuntimeParams = map[string]string{"application_name": "walherald"}
 	for k, v := range pinned {
 		cfg.RuntimeParams[k] = v
@@ -183,8 +192,16 @@ func (l *link) identify(ctx context.Context, slot string) error {
 // server_version_num.
 const oldestVersion = 130000
 
-// query runs one SQL statement and returns its rows as text; NULL is "".
+// query runs one SQL statement within connectTimeout and returns its rows as
+// text; NULL is "".
 func (l *link) query(ctx context.Context, sql string) ([][]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	return l.queryPatiently(ctx, sql)
+}
+
+// queryPatiently is query for what can rightly take as long as it likes.
+func (l *link) queryPatiently(ctx context.Context, sql string) ([][]string, error) {
 	results, err := l.pg.Exec(ctx, sql).ReadAll()
 	if err != nil {
 		return nil, err

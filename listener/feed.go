@@ -30,6 +30,7 @@ type feed struct {
 
 	since time.Time // when bytes began to count
 	bytes int
+	total uint64 // bytes that ever came
 }
 
 func newFeed(r io.Reader) *feed { return &feed{r: bufio.NewReaderSize(r, readBuffer)} }
@@ -42,6 +43,7 @@ func (f *feed) Read(p []byte) (int, error) {
 	}
 	n, err := f.r.Read(p)
 	f.bytes += n
+	f.total += uint64(n)
 	return n, err
 }
 

@@ -64,6 +64,8 @@ func TestSlotThatWasReadIsNotMadeAnewAfterItIsGone(t *testing.T) {
 	s.exec("SELECT pg_drop_replication_slot("+quoteLiteral(s.cfg.SlotName)+")", "INSERT INTO t VALUES (2)")
 	err := s.refused()
 	guaranteeWords(t, err.Error(), "slot "+s.cfg.SlotName+" was dropped", "changes between "+confirmed.String(), "--accept-gap="+confirmed.String())
+	found := fmt.Sprint(Check(s.ctx, s.cfg, s.db))
+	guaranteeWords(t, found, "slot "+s.cfg.SlotName+" was dropped", "--accept-gap="+confirmed.String())
 	if s.slot("slot_name") != "" {
 		t.Fatal("the slot was made anew")
 	}

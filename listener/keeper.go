@@ -105,9 +105,6 @@ func (l *Listener) due(urgent bool) (*memory, pgoutput.LSN) {
 		k.used, k.followed = time.Now(), !eventful
 		return k.memory, lsn
 	}
-	if idle > memoryIdle {
-		l.sql.close()
-	}
 	return nil, 0
 }
 
@@ -115,6 +112,7 @@ func (l *Listener) due(urgent bool) (*memory, pgoutput.LSN) {
 func (l *Listener) remember(ctx context.Context, urgent bool) {
 	m, lsn := l.due(urgent)
 	if m == nil {
+		l.sql.closeIdle(memoryIdle)
 		return
 	}
 	err := m.write(ctx, lsn)

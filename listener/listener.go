@@ -253,7 +253,7 @@ const standbyPause = time.Second
 func (l *Listener) report(err error) {
 	l.alive.Beat()
 	l.health.Blocked(err.Error(), l.flush().String())
-	if slotInUse(err) {
+	if slotInUse(err) && l.inUse != "" {
 		return // which has been told once
 	}
 	l.inUse = ""

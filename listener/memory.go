@@ -53,8 +53,11 @@ func (m *memory) read(ctx context.Context) (remembered, error) {
 	if err != nil {
 		return remembered{}, fmt.Errorf("read slot memory %s: %w", m.name(), err)
 	}
-	if len(rows) == 0 || rows[0][0] == "" {
+	if len(rows) == 0 || len(rows[0]) == 2 && rows[0][0] == "" {
 		return remembered{}, nil
+	}
+	if len(rows[0]) != 2 {
+		return remembered{}, fmt.Errorf("read slot memory %s: %w", m.name(), errNoAnswer)
 	}
 	lsn, err := strconv.ParseUint(rows[0][0], 10, 64)
 	if err != nil {
@@ -75,6 +78,9 @@ func (m *memory) open(ctx context.Context, id identity, lsn pgoutput.LSN) error 
 		EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = `+quoteLiteral(m.schema)+")")
 	if err != nil {
 		return err
+	}
+	if len(rows) != 1 || len(rows[0]) != 2 {
+		return errNoAnswer
 	}
 	started, schemaExists := rows[0][0], rows[0][1] == "t"
 	note, err := json.Marshal(memoryNote{System: id.system, Timeline: id.timeline, From: lsn.String(), Started: started})

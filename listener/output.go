@@ -2,6 +2,7 @@ package listener
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/walherald/walherald/metrics"
@@ -66,7 +67,9 @@ func (o *output) one(ctx context.Context, b *batch) error {
 	if len(b.msgs) > 0 {
 		start := time.Now()
 		if err := o.deliver.Deliver(ctx, b.msgs); err != nil {
-			return err
+			first, last := &b.msgs[0], &b.msgs[len(b.msgs)-1]
+			return fmt.Errorf("deliver %d changes, of %s at %s to %s at %s: %w", len(b.msgs),
+				first.Table, FormatLSN(first.ID.LSN()), last.Table, FormatLSN(last.ID.LSN()), err)
 		}
 		o.observe(b, start, time.Now())
 	}

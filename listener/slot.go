@@ -176,7 +176,7 @@ func (l *link) createSlot(ctx context.Context, cfg config.Listener) (slotState, 
 	if cfg.Failover {
 		options = "(SNAPSHOT 'nothing', FAILOVER true)"
 	}
-	_, err := l.query(ctx, "CREATE_REPLICATION_SLOT "+quoteIdent(cfg.SlotName)+" LOGICAL pgoutput "+options)
+	_, err := l.queryPatiently(ctx, "CREATE_REPLICATION_SLOT "+quoteIdent(cfg.SlotName)+" LOGICAL pgoutput "+options)
 	if sqlState(err) == codeNotReady {
 		return slotState{}, fatalf("create slot %s: %w; let a superuser run: ALTER SYSTEM SET wal_level = logical; then restart the server",
 			cfg.SlotName, err)

@@ -2,6 +2,7 @@ package listener
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -23,6 +24,7 @@ type sqlConn struct {
 
 	mu   sync.Mutex
 	link *link // or nil
+	used time.Time
 	// system and timeline are those the server must have: a name can lead to
 	// another server than it did for the replication connection. Before they are
 	// known they are empty and 0.
@@ -44,6 +46,7 @@ func (c *sqlConn) query(ctx context.Context, sql string) ([][]string, error) {
 	defer cancel()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	defer func() { c.used = time.Now() }()
 	kept := c.link != nil
 	rows, err := c.try(ctx, sql)
 	if err != nil && kept && c.link == nil && pgconn.SafeToRetry(err) {
@@ -95,6 +98,9 @@ func (c *sqlConn) recognise(ctx context.Context, l *link) error {
 	if err != nil {
 		return err
 	}
+	if len(rows) != 1 || len(rows[0]) != 2 {
+		return errNoAnswer
+	}
 	system, timeline := rows[0][0], rows[0][1]
 	if system != c.system {
 		return fmt.Errorf("server has the system identifier %s, that of the replication connection %s", system, c.system)
@@ -105,12 +111,31 @@ func (c *sqlConn) recognise(ctx context.Context, l *link) error {
 	return nil
 }
 
+// closeIdle ends the connection if it has not been used for so long. It does not
+// wait for who uses it.
+func (c *sqlConn) closeIdle(limit time.Duration) {
+	if !c.mu.TryLock() {
+		return
+	}
+	defer c.mu.Unlock()
+	if time.Since(c.used) > limit {
+		c.end()
+	}
+}
+
 // close ends the connection, if there is one.
 func (c *sqlConn) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.end()
+}
+
+func (c *sqlConn) end() {
 	if c.link != nil {
 		c.link.close()
 		c.link = nil
 	}
 }
+
+// errNoAnswer says that a statement brought other rows than it must.
+var errNoAnswer = errors.New("server gave no answer of the expected form; database.host must name PostgreSQL itself")

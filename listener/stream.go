@@ -45,7 +45,9 @@ type stream struct {
 	failed     atomic.Pointer[error]
 	lastStatus time.Time
 	lastFlush  pgoutput.LSN
-	heard      bool // since lastHeard was set
+	feed       *feed
+	heard      bool   // since lastHeard was set
+	total      uint64 // what had come then
 	lastHeard  time.Time
 }
 
@@ -77,8 +79,8 @@ func (l *Listener) startStream(ctx context.Context, lk *link, publication string
 	if err != nil {
 		return nil, fmt.Errorf("take over connection: %w", err)
 	}
-	s := &stream{l: l, nc: hijacked.Conn, fe: hijacked.Frontend}
-	s.changes = newChanges(ctx, l.router, s, newCatalogue(l.sql), lk.id.source(), l.cfg.MaxTransactionSize, l.transactionTooLarge)
+	s := &stream{l: l, nc: hijacked.Conn, fe: hijacked.Frontend, feed: lk.feed}
+	s.changes = newChanges(ctx, l.router, s, &patient{newCatalogue(l.sql), s}, lk.id.source(), l.cfg.MaxTransactionSize, l.transactionTooLarge)
 	lk.feed.onDry = l.output.window.wake
 	return s, nil
 }
@@ -188,7 +190,7 @@ func (s *stream) explain(err error) error {
 	if state := sqlState(err); state == "22P05" || state == "22021" {
 		return s.noUTF8(err)
 	}
-	return err
+	return fmt.Errorf("read slot %s behind %v: %w", s.l.cfg.SlotName, s.l.queued(), err)
 }
 
 // noUTF8 explains that the server cannot send a row. It says where: the error's
@@ -199,8 +201,8 @@ func (s *stream) noUTF8(err error) error {
 		where = pg.Where
 	}
 	return fatalf("read slot %s: %w (%s): the server cannot write a character of this row in UTF-8, and sends nothing behind it; "+
-		"to give the row's transaction up, move the slot past its commit: SELECT pg_replication_slot_advance(%s, 'LSN')",
-		s.l.cfg.SlotName, err, where, quoteLiteral(s.l.cfg.SlotName))
+		"to give the row's transaction up, move the slot past its commit: walherald slot advance --to LSN",
+		s.l.cfg.SlotName, err, where)
 }
 
 func (s *stream) noPublication(err error) error {
@@ -222,8 +224,9 @@ func (s *stream) maintain() error {
 			return *err
 		}
 		now := time.Now()
-		if s.heard {
-			s.heard, s.lastHeard = false, now
+		// A large row can take longer than any silence may: its bytes count.
+		if s.heard || s.feed.total != s.total {
+			s.heard, s.total, s.lastHeard = false, s.feed.total, now
 		}
 		interval := s.l.cfg.HeartbeatInterval
 		silent := now.Sub(s.lastHeard)
