@@ -22,13 +22,17 @@ type pair struct {
 	proxy   *faultproxy.Proxy
 }
 
-// newPair starts both. From PostgreSQL 17 on the slot is one that standbys can
-// have a copy of.
+// newPair starts both. From PostgreSQL 17 on the standby keeps copies of
+// failover slots, and the slot is one.
 func newPair(t *testing.T, settings map[string]string) *pair {
 	t.Helper()
 	p := &pair{pgSource: pgOwn(t, pgserver.Options{Settings: settings})}
-	p.cfg.Failover = p.server.Version() >= 17
-	p.standby = p.server.StandbyForTest(t, nil)
+	var sync map[string]string
+	if p.server.Version() >= 17 {
+		sync = map[string]string{"sync_replication_slots": "on"}
+		p.cfg.Failover = true
+	}
+	p.standby = p.server.StandbyForTest(t, sync)
 	p.proxy = p.proxied()
 	return p
 }
@@ -45,17 +49,15 @@ func (p *pair) there() *pgx.Conn {
 }
 
 // awaitCopy waits until the standby has a copy of the slot that is as far as the
-// slot was when this was called. The server's own worker would take its time, as
-// does the primary in giving up log that the standby needs for it.
+// slot was when this was called. A copy is kept once the slot has passed what the
+// standby still has of the catalogue. What moves the slot on an idle primary, and
+// wakes the worker of the standby, is done here.
 func (p *pair) awaitCopy() {
 	p.t.Helper()
 	conn, want := p.there(), p.confirmed().String()
 	p.eventually("a copy of the slot", func() (done bool) {
 		p.exec("SELECT pg_log_standby_snapshot()", "SELECT pg_logical_emit_message(false, 'filler', repeat('x', 40000))")
-		if err := p.standby.CatchUp(p.ctx); err != nil {
-			p.t.Fatal(err)
-		}
-		_, err := conn.Exec(p.ctx, "SELECT pg_sync_replication_slots()")
+		_, err := conn.Exec(p.ctx, "SELECT pg_reload_conf()")
 		if err == nil {
 			err = conn.QueryRow(p.ctx, "SELECT count(*) = 1 FROM pg_replication_slots WHERE slot_name = $1 AND synced AND NOT temporary "+
 				"AND confirmed_flush_lsn >= $2::text::pg_lsn", p.cfg.SlotName, want).Scan(&done)
