@@ -38,7 +38,7 @@ func TestCharacterWithoutUTF8EndsTheListenerAndSaysWhere(t *testing.T) {
 			if err == nil || !isFatal(err) {
 				t.Fatalf("Run returned %v", err)
 			}
-			for _, part := range []string{s.cfg.SlotName, encoding, "UTF8", "associated LSN", "pg_replication_slot_advance"} {
+			for _, part := range []string{s.cfg.SlotName, encoding, "UTF8", "associated LSN", "walherald slot advance"} {
 				if !strings.Contains(err.Error(), part) {
 					t.Errorf("error does not say %s: %v", part, err)
 				}
