@@ -88,6 +88,7 @@ func (l *Listener) past(lk *link) history {
 			if p, err = (&memory{lk, l.cfg.Schema, l.cfg.SlotName}).past(ctx, lk, l.cfg.SlotMemory); err != nil {
 				return past{}, err
 			}
+			l.recalled = p.known
 		}
 		p.accepted = pgoutput.LSN(l.deps.AcceptGap)
 		return p, nil
@@ -106,25 +107,31 @@ func (m *memory) past(ctx context.Context, lk *link, kept bool) (past, error) {
 		return past{}, nil
 	case err != nil:
 		return past{}, err
-	case !r.exists, r.note.System != lk.id.system:
-		// Positions in a copy of another server's database mean nothing here.
+	case !r.exists, r.note.System != lk.id.system, r.note.Database != lk.id.database:
+		// Positions in a copy of another database mean nothing here.
 		return past{}, nil
-	case r.note.Timeline != lk.id.timeline:
-		return past{known: true, lsn: r.lsn, moved: true}, nil
 	}
-	from, err := pgoutput.ParseLSN(r.note.From)
-	if err != nil {
-		return past{}, fmt.Errorf("read slot memory %s: %w", m.name(), err)
+	rows, err := lk.query(ctx, "SELECT pg_catalog.pg_postmaster_start_time(), pg_catalog.pg_is_in_recovery()")
+	if err == nil && (len(rows) != 1 || len(rows[0]) != 2) {
+		err = errNoAnswer
 	}
-	// A server that crashed can have forgotten how far a slot was.
-	started, err := lk.value(ctx, "SELECT pg_catalog.pg_postmaster_start_time()")
 	if err != nil {
 		return past{}, fmt.Errorf("read start time of the server: %w", err)
 	}
-	if started != r.note.Started {
-		from = 0
+	started, standby := rows[0][0], rows[0][1] == "t"
+	switch {
+	case standby:
+		return past{}, nil // the memory came from the primary, and is of its slot
+	case r.note.Timeline != lk.id.timeline:
+		return past{known: true, lsn: r.lsn, moved: true}, nil
 	}
-	return past{known: true, lsn: r.lsn, from: from}, nil
+	p := past{known: true, lsn: r.lsn}
+	if started == r.note.Started { // a server that crashed can have forgotten how far a slot was
+		if p.from, err = pgoutput.ParseLSN(r.note.From); err != nil {
+			return past{}, fmt.Errorf("read slot memory %s: %w", m.name(), err)
+		}
+	}
+	return p, nil
 }
 
 // explainHolder adds to the error of a slot that is in use who uses it. The

@@ -246,7 +246,7 @@ func TestMemoryOfAnotherServerIsNotUsed(t *testing.T) {
 	s := pgShared(t)
 	s.exec("CREATE TABLE t (id int PRIMARY KEY)", "CREATE SCHEMA walherald",
 		"CREATE SEQUENCE walherald."+quoteIdent(s.cfg.SlotName), "SELECT setval('walherald."+s.cfg.SlotName+"', 9223372036854775807)",
-		"COMMENT ON SEQUENCE walherald."+quoteIdent(s.cfg.SlotName)+` IS '{"system": "1", "timeline": 1, "from": "0/1", "started": ""}'`)
+		"COMMENT ON SEQUENCE walherald."+quoteIdent(s.cfg.SlotName)+` IS '{"system": "1", "database": "x", "timeline": 1, "from": "0/1", "started": ""}'`)
 	s.readOnce(1)
 	if at := s.remembers(); at != s.confirmed() {
 		t.Errorf("remembered is %v, the slot is at %v", at, s.confirmed())
@@ -257,6 +257,18 @@ func TestSequenceThatIsNotOursIsRefused(t *testing.T) {
 	s := pgShared(t)
 	s.exec("CREATE SCHEMA walherald", "CREATE SEQUENCE walherald."+quoteIdent(s.cfg.SlotName), "SELECT nextval('walherald."+s.cfg.SlotName+"')")
 	guaranteeWords(t, s.refused().Error(), "walherald", s.cfg.SlotName, "its comment is not walherald's", "listener.schema")
+}
+
+func TestMemoryThatMayNoLongerBeWrittenStopsWhoWouldGetAheadOfIt(t *testing.T) {
+	s := pgShared(t)
+	s.exec("CREATE TABLE t (id int PRIMARY KEY)")
+	s.readOnce(1)
+	role := "reader_" + s.db.Name
+	s.exec("CREATE ROLE "+role+" LOGIN REPLICATION", "GRANT USAGE ON SCHEMA walherald TO "+role,
+		"GRANT SELECT ON ALL SEQUENCES IN SCHEMA walherald TO "+role)
+	s.finally("DROP OWNED BY " + role + "; DROP ROLE " + role)
+	s.db.User = role
+	guaranteeWords(t, s.refused().Error(), "slot memory", "cannot be written", "ALTER SEQUENCE", role, "listener.slotMemory")
 }
 
 func TestIdleDatabaseIsToldItsEndAndRarelyWrittenTo(t *testing.T) {

@@ -167,16 +167,22 @@ func (l *Listener) openMemory(ctx context.Context) error {
 	}
 	m, confirmed := &memory{l.sql, l.cfg.Schema, l.cfg.SlotName}, l.flush()
 	err := m.open(ctx, l.id, confirmed)
-	if memoryRefused(err) {
+	switch {
+	case err == nil:
+	case memoryRefused(err) && l.recalled:
+		// To go on without would leave one behind that the slot gets ahead of.
+		return fatalf("slot memory %s is there and cannot be written: %w; let a superuser run: ALTER SEQUENCE %[1]s OWNER TO %[3]s; "+
+			"or drop the sequence and set listener.slotMemory to false", m.name(), err, quoteIdent(l.db.User))
+	case memoryRefused(err):
 		if !l.warned {
 			l.warned = true
 			l.log.Warn("slot memory cannot be kept, so the loss of the slot could not be told from a first start", "remedy", l.memoryRemedy(err), "error", err)
 		}
 		return nil
-	}
-	if err != nil {
+	default:
 		return fmt.Errorf("open slot memory %s: %w", m.name(), err)
 	}
+	l.recalled = true
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.keeper.memory, l.keeper.written, l.keeper.used = m, confirmed, time.Now()

@@ -88,6 +88,7 @@ type reign struct {
 	writer   string
 	queuedID publisher.ID // the last event put into the window
 	streamed bool         // there was a stream already
+	recalled bool         // there is a slot memory
 
 	mu       sync.Mutex
 	progress *progress

@@ -29,8 +29,10 @@ type memory struct {
 // memoryNote is the comment of the sequence, as JSON.
 type memoryNote struct {
 	// System and Timeline are those of the server when the slot was last begun
-	// to be read.
+	// to be read, Database that of the slot: a database can be copied with all
+	// that is in it.
 	System   string `json:"system"`
+	Database string `json:"database"`
 	Timeline int32  `json:"timeline"`
 	// From is the position at which it was begun to be read then.
 	From string `json:"from"`
@@ -83,7 +85,7 @@ func (m *memory) open(ctx context.Context, id identity, lsn pgoutput.LSN) error 
 		return errNoAnswer
 	}
 	started, schemaExists := rows[0][0], rows[0][1] == "t"
-	note, err := json.Marshal(memoryNote{System: id.system, Timeline: id.timeline, From: lsn.String(), Started: started})
+	note, err := json.Marshal(memoryNote{System: id.system, Database: id.database, Timeline: id.timeline, From: lsn.String(), Started: started})
 	if err != nil {
 		return err
 	}
