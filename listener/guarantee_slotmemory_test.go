@@ -2,9 +2,11 @@ package listener
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -226,6 +228,33 @@ func TestPositionIsHeldWhileItCannotBeRemembered(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.awaitConfirmed(commit + 1)
+}
+
+func TestProcessThatLostTheSlotUnawareDoesNotTouchItsMemory(t *testing.T) {
+	s := pgShared(t)
+	s.exec("CREATE TABLE t (id int PRIMARY KEY)")
+	s.readOnce(1)
+	r := s.stream(newGuaranteeSink())
+	before, far := s.remembers(), s.remembers()+1<<40
+	m := &memory{&sqlConn{db: s.db}, s.cfg.Schema, s.cfg.SlotName}
+	defer m.sql.(*sqlConn).close()
+	reader, err := strconv.ParseUint(s.slot("active_pid"), 10, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.write(s.ctx, far, uint32(reader)+1); !errors.Is(err, errSlotLost) || s.remembers() >= far {
+		t.Errorf("a stranger's write ends with %v, remembered is %v, was %v", err, s.remembers(), before)
+	}
+	if err := m.write(s.ctx, far, uint32(reader)); err != nil || s.remembers() != far {
+		t.Errorf("the reader's write ends with %v, remembered is %v, want %v", err, s.remembers(), far)
+	}
+	if err := m.write(s.ctx, before, uint32(reader)); err != nil || s.remembers() != far {
+		t.Errorf("a write of the past ends with %v, remembered is %v, want %v", err, s.remembers(), far)
+	}
+	r.stop()
+	if err := m.write(s.ctx, far+1, uint32(reader)); !errors.Is(err, errSlotLost) || s.remembers() != far {
+		t.Errorf("after the end of the reader a write ends with %v, remembered is %v, want %v", err, s.remembers(), far)
+	}
 }
 
 func TestMemoryThatSomebodyDroppedIsMadeAgain(t *testing.T) {

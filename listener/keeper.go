@@ -29,6 +29,8 @@ const (
 type keeper struct {
 	// memory is nil while none is kept.
 	memory *memory
+	// walsender is the process of the server that reads the slot for us.
+	walsender uint32
 	// written is the position in the memory.
 	written pgoutput.LSN
 	// eventful is the end of the last confirmed commit that had an event.
@@ -93,8 +95,9 @@ func (l *Listener) sinceWrite() time.Duration {
 	return time.Since(l.keeper.used)
 }
 
-// due returns the memory and the position that is to be written to it, or nil.
-func (l *Listener) due(urgent bool) (*memory, pgoutput.LSN) {
+// due returns the memory, the walsender, and the position that is to be written;
+// or nil.
+func (l *Listener) due(urgent bool) (*memory, uint32, pgoutput.LSN) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	k, lsn, idle := &l.keeper, l.progress.flush(), time.Since(l.keeper.used)
@@ -103,19 +106,19 @@ func (l *Listener) due(urgent bool) (*memory, pgoutput.LSN) {
 	case k.memory == nil || lsn <= k.written:
 	case eventful, urgent, !k.followed, lsn-k.written >= idleStep, idle >= idlePause:
 		k.used, k.followed = time.Now(), !eventful
-		return k.memory, lsn
+		return k.memory, k.walsender, lsn
 	}
-	return nil, 0
+	return nil, 0, 0
 }
 
 // remember writes the memory if that is due, and lets the server be told.
 func (l *Listener) remember(ctx context.Context, urgent bool) {
-	m, lsn := l.due(urgent)
+	m, walsender, lsn := l.due(urgent)
 	if m == nil {
 		l.sql.closeIdle(memoryIdle)
 		return
 	}
-	err := m.write(ctx, lsn)
+	err := m.write(ctx, lsn, walsender)
 	if sqlState(err) == "42P01" || sqlState(err) == codeNoSchema { // somebody dropped it
 		err = m.open(ctx, l.id, lsn)
 	}
@@ -147,6 +150,10 @@ var errShutdown = errors.New("server is shutting down")
 func (l *Listener) forgetful(ctx context.Context, s *stream, lsn pgoutput.LSN, err error) {
 	switch {
 	case ctx.Err() != nil:
+	case errors.Is(err, errSlotLost) && s == nil:
+		// There is no connection now; the next one writes.
+	case errors.Is(err, errSlotLost):
+		s.fail(err)
 	case sqlState(err) == codeCannotConnectNow && s != nil:
 		s.fail(errShutdown)
 	case !l.keeper.failing:
@@ -161,7 +168,7 @@ const codeCannotConnectNow = "57P03"
 
 // openMemory begins to keep the memory of a slot that is ours now. Where that is
 // not allowed walherald goes on without, and says so once.
-func (l *Listener) openMemory(ctx context.Context) error {
+func (l *Listener) openMemory(ctx context.Context, walsender uint32) error {
 	if !l.cfg.SlotMemory {
 		return nil
 	}
@@ -185,7 +192,7 @@ func (l *Listener) openMemory(ctx context.Context) error {
 	l.recalled = true
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.keeper.memory, l.keeper.written, l.keeper.used = m, confirmed, time.Now()
+	l.keeper.memory, l.keeper.walsender, l.keeper.written, l.keeper.used = m, walsender, confirmed, time.Now()
 	return nil
 }
 

@@ -281,7 +281,7 @@ func (l *Listener) session(ctx context.Context, established func()) (*stream, er
 		return nil, err
 	}
 	// From here on the slot is ours, and so is its memory.
-	if err := l.openMemory(ctx); err != nil {
+	if err := l.openMemory(ctx, s.pid); err != nil {
 		return s, err
 	}
 	l.streamed, l.inUse = true, ""

@@ -3,6 +3,7 @@ package listener
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -100,8 +101,24 @@ func (m *memory) open(ctx context.Context, id identity, lsn pgoutput.LSN) error 
 }
 
 // write notes that the server may be told positions up to lsn. Once it returns
-// nil, that outlives the server's end.
-func (m *memory) write(ctx context.Context, lsn pgoutput.LSN) error {
+// nil, that outlives the server's end. It is an error, errSlotLost, if the slot is
+// not read by the walsender with the process id: one that lost its connection
+// without noticing must not write over the memory of one that took over.
+func (m *memory) write(ctx context.Context, lsn pgoutput.LSN, walsender uint32) error {
+	rows, err := m.sql.query(ctx, fmt.Sprintf("SELECT pg_catalog.setval(%s::pg_catalog.regclass, greatest(m.last_value, %d)) "+
+		"FROM %s m, pg_catalog.pg_replication_slots s WHERE s.slot_name = %s AND s.active_pid = %d",
+		quoteLiteral(m.name()), uint64(lsn), m.name(), quoteLiteral(m.slot), walsender))
+	if err == nil && len(rows) == 0 {
+		return errSlotLost
+	}
+	return err
+}
+
+// errSlotLost ends a session whose slot another process may read by now.
+var errSlotLost = errors.New("slot is no longer read by this connection")
+
+// move notes a position that a human has moved the slot to.
+func (m *memory) move(ctx context.Context, lsn pgoutput.LSN) error {
 	_, err := m.sql.query(ctx, m.set(lsn))
 	return err
 }

@@ -151,7 +151,7 @@ func AdvanceSlot(ctx context.Context, cfg config.Listener, db config.Database, t
 		if info.Remembered == 0 {
 			return nil
 		}
-		return (&memory{lk, cfg.Schema, cfg.SlotName}).write(ctx, pgoutput.LSN(reached))
+		return (&memory{lk, cfg.Schema, cfg.SlotName}).move(ctx, pgoutput.LSN(reached))
 	})
 	return before, reached, err
 }

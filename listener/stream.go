@@ -36,6 +36,8 @@ type stream struct {
 	l  *Listener
 	nc net.Conn
 	fe *pgproto3.Frontend
+	// pid is the process of the server at the other end.
+	pid uint32
 
 	changes *changes
 	ctx     context.Context // ends the session; set by run
@@ -79,7 +81,7 @@ func (l *Listener) startStream(ctx context.Context, lk *link, publication string
 	if err != nil {
 		return nil, fmt.Errorf("take over connection: %w", err)
 	}
-	s := &stream{l: l, nc: hijacked.Conn, fe: hijacked.Frontend, feed: lk.feed}
+	s := &stream{l: l, nc: hijacked.Conn, fe: hijacked.Frontend, feed: lk.feed, pid: hijacked.PID}
 	s.changes = newChanges(ctx, l.router, s, &patient{newCatalogue(l.sql), s}, lk.id.source(), l.cfg.MaxTransactionSize, l.transactionTooLarge)
 	lk.feed.onDry = l.output.window.wake
 	return s, nil
