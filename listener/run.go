@@ -1,0 +1,144 @@
+package listener
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/walherald/walherald/publisher"
+)
+
+// errPromoted ends a reign.
+var errPromoted = errors.New("server was promoted")
+
+// Run reads until ctx ends, then delivers what it has read within
+// listener.drainTimeout and returns nil; or until an error that nothing but a
+// human can mend, which it returns. It connects again for ever after every
+// other. Run is called once.
+func (l *Listener) Run(ctx context.Context) error {
+	defer l.alive.Done()
+	for {
+		err := l.rule(ctx)
+		if !errors.Is(err, errPromoted) {
+			return err
+		}
+		l.log.Warn("server was promoted, going on from where the slot is there", "timeline_before", l.id.timeline, "error", err)
+		l.begun()
+	}
+}
+
+// rule runs for one reign. What it has read when that ends is delivered, or
+// read again in the next.
+func (l *Listener) rule(ctx context.Context) error {
+	readCtx, stopReading := context.WithCancelCause(ctx)
+	defer stopReading(nil)
+	outCtx, stopOutput := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopOutput()
+
+	delivered := make(chan struct{})
+	var deliverErr error
+	go func() {
+		defer close(delivered)
+		if deliverErr = l.output.run(outCtx); deliverErr != nil {
+			stopReading(deliverErr)
+		}
+	}()
+	stopKeeping := l.startKeeping(ctx)
+
+	s, err := l.read(readCtx)
+	drained := l.drain(s, delivered, stopOutput, stopKeeping)
+	switch {
+	case err != nil:
+		return err
+	case deliverErr != nil && drained:
+		return deliverErr
+	case !drained:
+		l.log.Warn("stopped before everything read was delivered; it will be read again at the next start",
+			"waited", l.cfg.DrainTimeout.String())
+	}
+	return nil
+}
+
+// startKeeping begins to write the slot memory. The function it returns ends
+// that with a last write and closes the connection for SQL.
+func (l *Listener) startKeeping(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l.keep(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
+		last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), farewellTimeout)
+		defer cancelLast()
+		l.remember(last, true)
+		l.sql.close()
+	}
+}
+
+// drain closes the window and gives the output its time to empty it, while the
+// stream, if there still is one, keeps the server informed; then it reports the
+// final position. It reports whether the output ended by itself.
+func (l *Listener) drain(s *stream, delivered <-chan struct{}, stopOutput, stopKeeping func()) bool {
+	l.output.window.close()
+	bound := time.AfterFunc(l.cfg.DrainTimeout, stopOutput)
+	if s != nil {
+		s.idleUntil(delivered)
+	}
+	<-delivered
+	stopKeeping()
+	if s != nil {
+		s.farewell()
+	}
+	return bound.Stop()
+}
+
+// maxBackoff is the longest pause between two attempts to connect.
+const maxBackoff = 15 * time.Second
+
+// read streams, connecting again after each failure, until ctx ends (nil) or
+// an error is fatal. The stream that was open when ctx ended is returned.
+func (l *Listener) read(ctx context.Context) (*stream, error) {
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = 100*time.Millisecond, maxBackoff
+	for {
+		s, err := l.session(ctx, pause.Reset)
+		if ctx.Err() != nil {
+			return s, nil
+		}
+		if s != nil {
+			s.nc.Close()
+		}
+		if isFatal(err) || errors.Is(err, errPromoted) {
+			return nil, err
+		}
+		l.report(err)
+		wait := pause.NextBackOff()
+		if slotInUse(err) {
+			wait = min(wait, standbyPause)
+		}
+		if publisher.Sleep(ctx, wait) != nil {
+			return nil, nil
+		}
+		l.met.Reconnected()
+	}
+}
+
+// standbyPause is how soon one that waits for the slot tries again: it is the
+// warm standby of the process that holds it.
+const standbyPause = time.Second
+
+// report tells why there is no stream.
+func (l *Listener) report(err error) {
+	l.alive.Beat()
+	l.health.Blocked(err.Error(), l.flush().String())
+	if slotInUse(err) && l.inUse != "" {
+		return // which has been told once
+	}
+	l.inUse = ""
+	l.log.Warn("connection to PostgreSQL lost or not to be had, trying again", "error", err)
+}
