@@ -7,16 +7,22 @@
 // writes to the socket: answers to keepalives, and the position, on a timer
 // and whenever there is a new one. A second goroutine takes batches out of the
 // window and delivers them. What it confirms becomes the position by the rules
-// of type progress. When the window is full the reader waits, and still keeps
-// the server informed.
+// of type progress. A third writes the position into the slot memory, before the
+// server is told it (type memory). When the window is full the reader waits, and
+// still keeps the server informed.
 //
 // What can be lost or repeated, step by step:
 //
 //   - A change is in the log, not yet read: the slot holds it.
 //   - It is in the window when the process dies: the position has not passed
 //     its commit, so the server sends the whole transaction again.
-//   - It is delivered, and the process dies before the position was told: it is
-//     sent and delivered again, with the same id.
+//   - It is delivered, and the process dies before the position was remembered:
+//     it is sent and delivered again, with the same id. That is a quarter of a
+//     second at the most, or until the server is told where there is no memory.
+//   - The slot is dropped, made anew, moved or invalidated: what it no longer holds
+//     is lost. The next session finds out by the memory and refuses (type gap).
+//   - The server is promoted: what is in the window is delivered, then reading goes
+//     on where the slot is on the new timeline (type reign).
 //   - The connection is lost while the process lives: the window goes on to be
 //     delivered. Reading goes on at the last commit that is in the window; of a
 //     transaction that was cut in the middle, what is in the window already is
