@@ -194,10 +194,19 @@ func (c *changes) planOf(relation uint32) (*plan, error) {
 	}
 	p := c.plans[relation]
 	if p == nil {
-		return nil, fmt.Errorf("relation %d was never described", relation)
+		return nil, &undescribedError{relation}
 	}
 	c.last, c.plan = relation, p
 	return p, nil
+}
+
+// undescribedError is a change of a table that the session knows nothing of. A
+// server can forget to describe one, as PostgreSQL 13 does when a publication's
+// publish_via_partition_root changes; to a new session it describes all again.
+type undescribedError struct{ relation uint32 }
+
+func (e *undescribedError) Error() string {
+	return fmt.Sprintf("relation %d was never described", e.relation)
 }
 
 // beyondMax reports whether listener.maxTransactionSize drops the change.

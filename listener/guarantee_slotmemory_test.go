@@ -18,7 +18,11 @@ import (
 // remembers returns the position in the slot's memory.
 func (s *pgSource) remembers() pgoutput.LSN {
 	s.t.Helper()
-	return s.lsn("SELECT '0/0'::pg_lsn + last_value FROM walherald." + quoteIdent(s.cfg.SlotName))
+	lsn, err := strconv.ParseUint(s.value("SELECT last_value FROM walherald."+quoteIdent(s.cfg.SlotName)), 10, 64)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return pgoutput.LSN(lsn)
 }
 
 // readOnce has a listener deliver one change and stop.

@@ -90,6 +90,8 @@ type reign struct {
 	queuedID publisher.ID // the last event put into the window
 	streamed bool         // there was a stream already
 	recalled bool         // there is a slot memory
+	// undescribed is where a change of a table came that was not described.
+	undescribed pgoutput.LSN
 
 	mu       sync.Mutex
 	progress *progress
@@ -143,7 +145,6 @@ func (l *Listener) commit(end pgoutput.LSN) {
 	l.mu.Unlock()
 	l.output.window.mark(end)
 	l.met.Received(uint64(end))
-	l.met.Transaction()
 }
 
 func (l *Listener) serverEnd(end pgoutput.LSN) {

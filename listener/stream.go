@@ -164,6 +164,10 @@ func (s *stream) takeData(data []byte) error {
 		return err
 	}
 	at := x.Start
+	if errors.As(err, new(*undescribedError)) && s.l.undescribed != at {
+		s.l.undescribed = at
+		return fmt.Errorf("at %v: %w, asking for it in a new session", at, err)
+	}
 	if at == 0 { // the description of a table has no position of its own
 		at = pgoutput.LSN(s.changes.event.LSN)
 	}
@@ -276,7 +280,12 @@ func (s *stream) sendStatus(reply bool) error {
 
 func (s *stream) begin() { s.l.begin() }
 
-func (s *stream) commit(end pgoutput.LSN) { s.l.commit(end) }
+func (s *stream) commit(end pgoutput.LSN) {
+	s.l.commit(end)
+	if s.changes.next > 0 { // servers before PostgreSQL 15 send empty ones too
+		s.l.met.Transaction()
+	}
+}
 
 // emit puts the event into the window, waiting for room if need be. While it
 // waits the server is kept informed, so that outputs that are down for an hour
