@@ -119,35 +119,51 @@ func (b *bench) startNATS(ctx context.Context) (err error) {
 	return err
 }
 
-// measureAll runs every line that was asked for.
+// measureAll runs every line that was asked for. The many tables come last of
+// what needs the database: nothing else is measured in their presence.
 func (b *bench) measureAll(ctx context.Context) (*results, error) {
-	r := &results{Date: time.Now(), Rows: b.opts.rows, Big: b.opts.big, Runs: b.opts.runs, BodyBytes: b.shape.meanBody}
+	r := &results{
+		Date: time.Now(), Rows: b.opts.rows, Big: b.opts.big, Runs: b.opts.runs, BodyBytes: b.shape.meanBody,
+		Tables: b.opts.tables, TableRows: b.opts.tableRows,
+	}
 	var err error
 	if r.Machine, err = b.describeMachine(ctx); err != nil {
 		return nil, err
 	}
-	small, big := b.selected(false), b.selected(true)
-	if r.Lines, err = b.measure(ctx, small, b.opts.runs, b.opts.rows, rowsPerTransaction); err != nil {
-		return nil, err
-	}
-	if b.opts.big > 0 {
-		more, err := b.measure(ctx, big, 1, b.opts.big, b.opts.big)
-		if err != nil {
-			return nil, err
-		}
-		r.Lines = append(r.Lines, more...)
-	}
-	if b.opts.latency > 0 && b.opts.only.MatchString(latencyName) {
-		if r.Latency, err = b.measureLatency(ctx); err != nil {
+	for _, step := range []func(context.Context, *results) error{
+		b.measureUsual, b.measureBig, b.measureLatency, b.measureTurns, b.measureEncoding,
+	} {
+		if err := step(ctx, r); err != nil {
 			return nil, err
 		}
 	}
 	return r, nil
 }
 
-// measure loads rows in transactions of perTransaction and runs each line runs
-// times over them, interleaved.
-func (b *bench) measure(ctx context.Context, lines []line, runs, rows, perTransaction int) ([]figures, error) {
+// measureUsual runs the lines over the usual transactions.
+func (b *bench) measureUsual(ctx context.Context, r *results) (err error) {
+	r.Lines, err = b.measure(ctx, b.selected(usualPhase), b.opts.runs, func(ctx context.Context) (load, error) {
+		b.say("loading %s rows in transactions of %s …", thousands(float64(b.opts.rows)), thousands(rowsPerTransaction))
+		return b.src.load(ctx, b.opts.rows, rowsPerTransaction)
+	})
+	return err
+}
+
+// measureBig runs the lines over the one large transaction.
+func (b *bench) measureBig(ctx context.Context, r *results) error {
+	if b.opts.big == 0 {
+		return nil
+	}
+	more, err := b.measure(ctx, b.selected(bigPhase), 1, func(ctx context.Context) (load, error) {
+		b.say("loading %s rows in one transaction …", thousands(float64(b.opts.big)))
+		return b.src.load(ctx, b.opts.big, b.opts.big)
+	})
+	r.Lines = append(r.Lines, more...)
+	return err
+}
+
+// measure runs each line runs times over what write writes, interleaved.
+func (b *bench) measure(ctx context.Context, lines []line, runs int, write func(context.Context) (load, error)) ([]figures, error) {
 	if len(lines) == 0 {
 		return nil, nil
 	}
@@ -158,8 +174,7 @@ func (b *bench) measure(ctx context.Context, lines []line, runs, rows, perTransa
 			}
 		}
 	}
-	b.say("loading %s rows in transactions of %s …", thousands(float64(rows)), thousands(float64(perTransaction)))
-	loaded, err := b.src.load(ctx, rows, perTransaction)
+	loaded, err := write(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +185,7 @@ func (b *bench) measure(ctx context.Context, lines []line, runs, rows, perTransa
 			if err != nil {
 				return nil, fmt.Errorf("%s, run %d: %w", l.name, run+1, err)
 			}
-			b.say("%-18s run %d of %d: %s events/s, %.2f CPU-s per million, %.0f MB", l.name, run+1, runs,
+			b.say("%-20s run %d of %d: %s events/s, %.2f CPU-s per million, %.0f MB", l.name, run+1, runs,
 				thousands(s.rate()), s.cpuPerMillion(), s.megabytes())
 			samples[i] = append(samples[i], s)
 		}

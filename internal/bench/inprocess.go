@@ -73,7 +73,7 @@ type here struct {
 // startHere starts walherald on a slot of its own, with the given section
 // publisher. It must be stopped.
 func (b *bench) startHere(ctx context.Context, slot, output string, observe observer) (*here, error) {
-	path, err := b.configFile(slot, output)
+	path, err := b.configFile(slot, publication, output)
 	if err != nil {
 		return nil, err
 	}

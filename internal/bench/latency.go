@@ -63,9 +63,18 @@ func (w *stopwatch) await(ctx context.Context, n int, ended <-chan struct{}) err
 	return nil
 }
 
-// measureLatency runs walherald in this process against JetStream while small
+// measureLatency measures latency if it was asked for.
+func (b *bench) measureLatency(ctx context.Context, r *results) (err error) {
+	if b.opts.latency == 0 || !b.opts.only.MatchString(latencyName) {
+		return nil
+	}
+	r.Latency, err = b.runLatency(ctx)
+	return err
+}
+
+// runLatency runs walherald in this process against JetStream while small
 // transactions are committed at a steady pace.
-func (b *bench) measureLatency(ctx context.Context) (*latency, error) {
+func (b *bench) runLatency(ctx context.Context) (*latency, error) {
 	const slot = latencyName
 	b.say("%s transactions a second for %v …", thousands(latencyRate), b.opts.latency)
 	if err := b.src.createSlot(ctx, slot); err != nil {

@@ -22,14 +22,26 @@ const (
 	ceilingMsgIDName = "ceiling-msgid"
 	bigDiscardName   = "big-discard"
 	bigJetStreamName = "big-jetstream"
+	turnsRecvName    = "turns-pg_recvlogical"
+	turnsDiscardName = "turns-discard"
 	latencyName      = "latency"
+	encodingName     = "encoding"
+)
+
+// phase is what the lines read that are run together.
+type phase int
+
+const (
+	usualPhase phase = iota // the usual transactions
+	bigPhase                // the one large transaction
+	turnsPhase              // many tables in turn
 )
 
 // line is one line of the table.
 type line struct {
 	name  string
 	title string
-	big   bool // of the one large transaction
+	phase phase
 	run   func(ctx context.Context, b *bench, slot string, l load) (sample, error)
 }
 
@@ -41,14 +53,16 @@ func (l line) slot(run int) string {
 // lines returns the lines in the table's order.
 func lines() []line {
 	return []line{
-		{recvName, "pg_recvlogical to /dev/null", false, runRecvlogical},
-		{discardName, "walherald, discard", false, runDiscard},
-		{jetStreamName, "walherald to JetStream, fast ingest", false, runJetStream(true)},
-		{msgIDName, "walherald to JetStream, message ids", false, runJetStream(false)},
-		{ceilingName, "publisher alone, fast ingest", false, runCeiling(true)},
-		{ceilingMsgIDName, "publisher alone, message ids", false, runCeiling(false)},
-		{bigDiscardName, "one large transaction, discard", true, runDiscard},
-		{bigJetStreamName, "one large transaction, JetStream, fast ingest", true, runJetStream(true)},
+		{recvName, "pg_recvlogical to /dev/null", usualPhase, runRecvlogical},
+		{discardName, "walherald, discard", usualPhase, runDiscard},
+		{jetStreamName, "walherald to JetStream, fast ingest", usualPhase, runJetStream(true)},
+		{msgIDName, "walherald to JetStream, message ids", usualPhase, runJetStream(false)},
+		{ceilingName, "publisher alone, fast ingest", usualPhase, runCeiling(true)},
+		{ceilingMsgIDName, "publisher alone, message ids", usualPhase, runCeiling(false)},
+		{bigDiscardName, "one large transaction, discard", bigPhase, runDiscard},
+		{bigJetStreamName, "one large transaction, JetStream, fast ingest", bigPhase, runJetStream(true)},
+		{turnsRecvName, "many tables in turn, pg_recvlogical", turnsPhase, runRecvlogical},
+		{turnsDiscardName, "many tables in turn, discard", turnsPhase, runDiscard},
 	}
 }
 
@@ -58,14 +72,14 @@ func lineNames() []string {
 	for _, l := range lines() {
 		names = append(names, l.name)
 	}
-	return append(names, latencyName)
+	return append(names, latencyName, encodingName)
 }
 
 // selected returns the lines that -only asks for.
-func (b *bench) selected(big bool) []line {
+func (b *bench) selected(p phase) []line {
 	var some []line
 	for _, l := range lines() {
-		if l.big == big && b.opts.only.MatchString(l.name) {
+		if l.phase == p && b.opts.only.MatchString(l.name) {
 			some = append(some, l)
 		}
 	}
@@ -76,7 +90,7 @@ func (b *bench) selected(big bool) []line {
 // receives to nowhere and ends at the target.
 func runRecvlogical(ctx context.Context, b *bench, slot string, l load) (s sample, err error) {
 	p, err := startProcess(exec.Command(b.recv, "--dbname", b.pg.DSN(database), "--slot", slot, "--start", "--no-loop",
-		"--endpos", l.target, "--file", os.DevNull, "--option", "proto_version=1", "--option", "publication_names="+publication),
+		"--endpos", l.target, "--file", os.DevNull, "--option", "proto_version=1", "--option", "publication_names="+l.publication),
 		b.path(slot+".log"))
 	if err != nil {
 		return s, err
@@ -121,7 +135,7 @@ func (b *bench) natsPublisher(topic string) string {
 
 // configFile writes a configuration in which nothing is tuned and returns its
 // path. output is what stands in the section publisher.
-func (b *bench) configFile(slot, output string) (string, error) {
+func (b *bench) configFile(slot, publication, output string) (string, error) {
 	path := b.path(slot + ".yml")
 	text := fmt.Sprintf("listener:\n  slotName: %s\n  publication: %s\n"+
 		"database:\n  host: %s\n  port: %d\n  name: %s\n  user: %s\npublisher:\n  %s\n",
@@ -135,7 +149,7 @@ func (b *bench) configFile(slot, output string) (string, error) {
 // runWalherald measures the program from its start until it has confirmed all
 // rows, then stops it once it has confirmed the marker too.
 func (b *bench) runWalherald(ctx context.Context, slot, output string, l load) (s sample, err error) {
-	path, err := b.configFile(slot, output)
+	path, err := b.configFile(slot, l.publication, output)
 	if err != nil {
 		return s, err
 	}

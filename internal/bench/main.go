@@ -3,8 +3,8 @@
 // JetStream with confirmation, what that costs, and how far it is from what
 // the two servers can do without it.
 //
-//	go run ./internal/bench                          everything, about five minutes
-//	go run ./internal/bench -rows 50000 -big 0 -only 'discard|pg_recvlogical'
+//	go run ./internal/bench                          everything, about six minutes
+//	go run ./internal/bench -rows 50000 -big 0 -tables 0 -only 'discard|pg_recvlogical'
 //	go run ./internal/bench -o docs/benchmarks.md    the same as a Markdown page
 //	go run ./internal/bench -only '^jetstream$' -cpuprofile jetstream.prof
 //
@@ -55,11 +55,12 @@ func report(err error) int {
 
 // options are the flags.
 type options struct {
-	rows, big, runs int
-	latency         time.Duration
-	out             string
-	only            *regexp.Regexp
-	profile         string
+	rows, big, runs   int
+	tables, tableRows int
+	latency, encoding time.Duration
+	out               string
+	only              *regexp.Regexp
+	profile           string
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {
@@ -70,7 +71,10 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.IntVar(&o.rows, "rows", 1_000_000, "rows of the throughput lines, in transactions of 1,000")
 	flags.IntVar(&o.big, "big", 5_000_000, "rows of the one large transaction; 0 leaves its lines out")
 	flags.IntVar(&o.runs, "runs", 3, "runs of each throughput line; the table shows the median")
+	flags.IntVar(&o.tables, "tables", 5000, "tables of the lines with many tables in turn; 0 leaves these out")
+	flags.IntVar(&o.tableRows, "tablerows", 500_000, "rows of the lines with many tables, each to the next table, in transactions of 1,000")
 	flags.DurationVar(&o.latency, "latency", 20*time.Second, "how long latency is measured; 0 leaves it out")
+	flags.DurationVar(&o.encoding, "encoding", time.Second, "how long each run of the encoding takes; 0 leaves it out")
 	flags.StringVar(&o.out, "o", "", "also write the report to this file, as Markdown")
 	flags.StringVar(&only, "only", "", "regular expression of the lines to run: "+strings.Join(lineNames(), ", "))
 	flags.StringVar(&o.profile, "cpuprofile", "",
@@ -81,14 +85,22 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
-	if o.rows < 1 || o.runs < 1 || o.big < 0 || o.latency < 0 {
-		return o, errors.New("-rows and -runs must be at least 1, -big and -latency at least 0")
-	}
 	var err error
 	if o.only, err = regexp.Compile(only); err != nil {
 		return o, fmt.Errorf("-only: %w", err)
 	}
-	return o, nil
+	return o, o.check()
+}
+
+// check refuses numbers that nothing can be measured with.
+func (o *options) check() error {
+	switch {
+	case o.rows < 1, o.runs < 1, o.big < 0, o.latency < 0, o.encoding < 0, o.tables < 0:
+		return errors.New("-rows and -runs must be at least 1, -big, -tables, -latency and -encoding at least 0")
+	case o.tableRows < max(o.tables, 1):
+		return errors.New("-tablerows must be at least -tables, so that each table has a row, and at least 1")
+	}
+	return nil
 }
 
 var errInterrupted = errors.New("interrupted")

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"regexp"
@@ -51,7 +53,10 @@ func awaitLog(t *testing.T, p *process, text string) {
 func small(t *testing.T, only string) *bench {
 	t.Helper()
 	b := &bench{
-		opts:     options{rows: 2500, big: 3000, runs: 2, latency: 200 * time.Millisecond, only: regexp.MustCompile(only)},
+		opts: options{
+			rows: 2500, big: 3000, runs: 2, tables: 300, tableRows: 2500, latency: 200 * time.Millisecond, encoding: 10 * time.Millisecond,
+			only: regexp.MustCompile(only),
+		},
 		progress: io.Discard,
 	}
 	t.Cleanup(func() {
@@ -90,11 +95,37 @@ func TestEveryLineIsMeasured(t *testing.T) {
 	if l := r.Latency; l == nil || l.Planned != 200 || l.Confirmed+l.Missed != l.Planned {
 		t.Errorf("latency: %+v", r.Latency)
 	}
+	if e := r.Encoding; e == nil || e.Nanos.Min <= 0 {
+		t.Errorf("encoding: %+v", e)
+	}
+	checkEachTableHasItsRows(t, b)
 	if body := r.BodyBytes; body < 316 {
 		t.Errorf("mean body is %.0f bytes, want at least 316", body)
 	}
 	checkNothingIsLeft(t, b)
 	checkMissingMessagesAreNoticed(t, b)
+}
+
+// checkEachTableHasItsRows counts them: 2,500 rows and the marker are 8 for
+// each of 300 tables and a ninth for 101 of them.
+func checkEachTableHasItsRows(t *testing.T, b *bench) {
+	t.Helper()
+	ctx := context.Background()
+	published, err := b.src.text(ctx, "SELECT count(*)::text FROM pg_publication_tables WHERE pubname = '"+turnsPublication+"'")
+	if err != nil || published != "300" {
+		t.Errorf("%s tables are published, %v, want 300", published, err)
+	}
+	counts := make(map[string]int)
+	for i := range b.opts.tables {
+		rows, err := b.src.text(ctx, fmt.Sprintf("SELECT count(*)::text FROM turns.events_%d", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		counts[rows]++
+	}
+	if want := map[string]int{"8": 199, "9": 101}; !maps.Equal(counts, want) {
+		t.Errorf("tables by number of rows are %v, want %v", counts, want)
+	}
 }
 
 // checkNothingIsLeft looks for slots and streams of runs that are over.
@@ -130,7 +161,17 @@ func checkMissingMessagesAreNoticed(t *testing.T, b *bench) {
 
 func TestFlagsThatCannotBeMeantAreRefused(t *testing.T) {
 	for _, args := range [][]string{
-		{"-rows", "0"}, {"-runs", "0"}, {"-big", "-1"}, {"-latency", "-1s"}, {"-only", "("}, {"more"}, {"-nonesuch"},
+		{"-rows", "0"},
+		{"-runs", "0"},
+		{"-big", "-1"},
+		{"-latency", "-1s"},
+		{"-only", "("},
+		{"-tables", "-1"},
+		{"-tablerows", "4999"},
+		{"-tables", "0", "-tablerows", "0"},
+		{"-encoding", "-1s"},
+		{"more"},
+		{"-nonesuch"},
 	} {
 		if _, err := parse(args, io.Discard); err == nil {
 			t.Errorf("%v is accepted", args)

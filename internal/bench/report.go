@@ -17,9 +17,13 @@ type results struct {
 	Machine machine
 
 	Rows, Big, Runs int
-	BodyBytes       float64 // mean of the events' bodies
-	Lines           []figures
-	Latency         *latency // nil: not measured
+	// Tables is how many tables TableRows rows went to in turn; 0: not measured.
+	Tables, TableRows int
+
+	BodyBytes float64 // mean of the events' bodies
+	Lines     []figures
+	Latency   *latency  // nil: not measured
+	Encoding  *encoding // nil: not measured
 }
 
 // line returns the figures of the line with that name, or nil.
@@ -47,6 +51,9 @@ func (r *results) tables() []table {
 	if r.Latency != nil {
 		all = append(all, r.latency())
 	}
+	if r.Encoding != nil {
+		all = append(all, r.encoding())
+	}
 	if verdicts := r.verdicts(); len(verdicts) > 0 {
 		t := table{"Ratios and targets", [][]string{{"what", "measured", "target", "result"}}}
 		for _, v := range verdicts {
@@ -72,6 +79,12 @@ func (r *results) setting() table {
 	}}
 	if r.Big > 0 {
 		t.rows = append(t.rows, []string{"large transaction", thousands(float64(r.Big)) + " rows, run once"})
+	}
+	if r.Tables > 0 {
+		t.rows = append(t.rows, []string{
+			"many tables in turn",
+			fmt.Sprintf("%s tables, %s rows in transactions of %s", thousands(float64(r.Tables)), thousands(float64(r.TableRows)), thousands(rowsPerTransaction)),
+		})
 	}
 	return t
 }
@@ -108,6 +121,15 @@ func (r *results) latency() table {
 			fmt.Sprintf("%d of %s", l.Missed, thousands(float64(l.Planned))),
 		},
 	}}
+}
+
+// encoding is the table of the encoding.
+func (r *results) encoding() table {
+	row := append(cells(r.Encoding.Nanos, decimals(1)), cells(r.Encoding.Allocs, decimals(0))...)
+	return table{
+		fmt.Sprintf("Encoding of an event's body (runs: %d)", r.Runs),
+		[][]string{{"ns per event", "min–max", "allocations per event", "min–max"}, row},
+	}
 }
 
 // writePlain writes the tables for a terminal.

@@ -23,7 +23,7 @@ func fixed() *results {
 			CPU: "Some CPU", Kernel: "6.1.0", Cores: 2, MemoryGB: 8.25, Load: "0.10, 0.20, 0.30",
 			Go: "go1.26.0", PostgreSQL: "15.1", Server: "2.15.2",
 		},
-		Rows: 1_000_000, Big: 5_000_000, Runs: 3, BodyBytes: 316.4,
+		Rows: 1_000_000, Big: 5_000_000, Runs: 3, BodyBytes: 316.4, Tables: 5000, TableRows: 500_000,
 		Lines: []figures{
 			{recvName, "pg_recvlogical to /dev/null", spread{300_000, 290_000, 310_000}, spread{1.2, 1.1, 1.3}, one(9)},
 			{discardName, "walherald, discard", spread{285_000, 280_000, 299_999}, spread{2.6, 2.5, 2.7}, one(30)},
@@ -31,11 +31,14 @@ func fixed() *results {
 			{msgIDName, "walherald to JetStream, message ids", spread{99_999, 90_000, 110_000}, spread{3, 3, 4}, one(61)},
 			{ceilingName, "publisher alone, fast ingest", spread{250_000, 240_000, 260_000}, spread{1, 1, 1}, one(25)},
 			{bigDiscardName, "one large transaction, discard", one(200_000), one(2), one(31)},
+			{turnsRecvName, "many tables in turn, pg_recvlogical", one(250_000), one(1.3), one(9)},
+			{turnsDiscardName, "many tables in turn, discard", one(225_000), spread{3.9, 3.8, 4}, one(80)},
 		},
 		Latency: &latency{
 			Planned: 20_000, Missed: 3, Confirmed: 19_997, Rate: 999.85,
 			P50: 1234 * time.Microsecond, P99: 10 * time.Millisecond, Max: 15 * time.Millisecond,
 		},
+		Encoding: &encoding{Nanos: spread{239.96, 230, 260.5}, Allocs: spread{0, 0, 1}},
 	}
 }
 
@@ -86,6 +89,11 @@ func TestTargetsAreJudgedByTheFigures(t *testing.T) {
 		{"JetStream, message ids", func(good bool) { r.line(msgIDName).Rate.Median = pick(good, 100_000, 99_999) }},
 		{"discard, CPU", func(good bool) { r.line(discardName).CPU.Median = pick(good, 2.5, 2.51) }},
 		{"JetStream, fast ingest, CPU", func(good bool) { r.line(jetStreamName).CPU.Median = pick(good, 1.5, 1.51) }},
+		{"discard, many tables", func(good bool) {
+			r.line(turnsDiscardName).CPU.Median = pick(good, 1.5, 1.51) * r.line(discardName).CPU.Median
+		}},
+		{"encoding, per event", func(good bool) { r.Encoding.Nanos.Median = pick(good, 250, 250.1) }},
+		{"encoding, allocations", func(good bool) { r.Encoding.Allocs.Max = pick(good, 0, 1) }},
 		{"walherald's largest peak", func(good bool) { r.line(jetStreamName).Memory.Max = pick(good, 100, 100.01) }},
 		{"commit to confirmation, p50", func(good bool) { r.Latency.P50 = time.Duration(pick(good, 1_999_999, 2_000_000)) }},
 		{"commit to confirmation, p99", func(good bool) { r.Latency.P99 = time.Duration(pick(good, 9_999_999, 10_000_000)) }},
@@ -110,6 +118,10 @@ func TestWhatWasNotMeasuredIsNotJudged(t *testing.T) {
 	r := &results{Lines: []figures{{Name: ceilingName}}}
 	if got := r.verdicts(); len(got) > 0 {
 		t.Errorf("verdicts without their lines: %+v", got)
+	}
+	r.Lines = []figures{{Name: turnsDiscardName}}
+	if got := r.shares(); len(got) > 0 {
+		t.Errorf("many tables without what they are compared with: %+v", got)
 	}
 	r.Lines = []figures{{Name: jetStreamName, Memory: spread{1, 1, 1}}}
 	for _, v := range r.verdicts() {

@@ -27,11 +27,14 @@ const (
 const createTable = `CREATE TABLE events (
 	id bigint PRIMARY KEY, name text, note text, ok bool, amount numeric, at timestamptz)`
 
-// insertRows makes rows of one length with the ids from $1 to $2.
-const insertRows = `INSERT INTO events
+// selectRows makes rows of one length with the ids from $1 to $2.
+const selectRows = `
 	SELECT i, 'user ' || lpad((i % 1000)::text, 3, '0'), left(md5(i::text), 12), i % 2 = 0, 1000.25 + i % 9000,
 		timestamptz '2025-01-01 00:00:00Z' + i % 31536000 * interval '1 second'
 	FROM generate_series($1::bigint, $2::bigint) AS i`
+
+// insertRows writes them.
+const insertRows = "INSERT INTO events" + selectRows
 
 // source is the database that events come from. It has one user at a time.
 type source struct {
@@ -41,7 +44,8 @@ type source struct {
 
 // load is what was written for one group of lines.
 type load struct {
-	rows int
+	publication string
+	rows        int
 	// target is behind the last row's commit: who has confirmed it has confirmed
 	// all rows. A marker row committed behind it makes readers reach it.
 	target string
@@ -114,22 +118,26 @@ func (s *source) dropSlot(ctx context.Context, name string) error {
 	}
 }
 
-// load writes rows in transactions of perTransaction, then the marker, and
-// makes sure that all of it is on disk.
+// load writes rows into the one table, in transactions of perTransaction, then
+// the marker, and makes sure that all of it is on disk.
 func (s *source) load(ctx context.Context, rows, perTransaction int) (load, error) {
-	l := load{rows: rows}
-	for left := rows; left > 0; left -= perTransaction {
+	return s.loadBy(ctx, s.insert, load{publication: publication, rows: rows}, perTransaction)
+}
+
+// loadBy writes the rows of l by insert, which commits n of them at a time.
+func (s *source) loadBy(ctx context.Context, insert func(ctx context.Context, n int) error, l load, perTransaction int) (load, error) {
+	for left := l.rows; left > 0; left -= perTransaction {
 		if err := s.position(ctx, &l.last); err != nil {
 			return l, err
 		}
-		if err := s.insert(ctx, min(left, perTransaction)); err != nil {
+		if err := insert(ctx, min(left, perTransaction)); err != nil {
 			return l, err
 		}
 	}
 	if err := s.position(ctx, &l.target); err != nil {
 		return l, err
 	}
-	if err := s.insert(ctx, 1); err != nil {
+	if err := insert(ctx, 1); err != nil {
 		return l, err
 	}
 	if err := s.position(ctx, &l.end); err != nil {

@@ -49,6 +49,11 @@ func spreadOf(runs []sample, figure func(sample) float64) spread {
 	for i, r := range runs {
 		values[i] = figure(r)
 	}
+	return spreadOfValues(values)
+}
+
+// spreadOfValues sorts the values, at least one.
+func spreadOfValues(values []float64) spread {
 	slices.Sort(values)
 	return spread{Median: median(values), Min: values[0], Max: values[len(values)-1]}
 }

@@ -9,7 +9,10 @@ const (
 	jetStreamShare   = 0.80    // of pg_recvlogical's rate
 	jetStreamCPU     = 1.5     // CPU-seconds per million events
 	msgIDRate        = 100_000 // events a second
+	turnsCost        = 1.5     // of the CPU time with one table
 	memoryLimit      = 100     // MB
+	encodingNanos    = 250     // per event
+	encodingAllocs   = 0       // per event
 	latencyP50Millis = 2
 	latencyP99Millis = 10
 )
@@ -45,6 +48,11 @@ func (r *results) verdicts() []verdict {
 			verdict{"commit to confirmation, p50", fmt.Sprintf("%.2f ms", p50), fmt.Sprintf("< %d ms", latencyP50Millis), p50 < latencyP50Millis},
 			verdict{"commit to confirmation, p99", fmt.Sprintf("%.2f ms", p99), fmt.Sprintf("< %d ms", latencyP99Millis), p99 < latencyP99Millis})
 	}
+	if e := r.Encoding; e != nil {
+		all = append(all,
+			verdict{"encoding, per event", fmt.Sprintf("%.1f ns", e.Nanos.Median), fmt.Sprintf("≤ %d ns", encodingNanos), e.Nanos.Median <= encodingNanos},
+			verdict{"encoding, allocations per event", decimals(0)(e.Allocs.Max), fmt.Sprint(encodingAllocs), e.Allocs.Max <= encodingAllocs})
+	}
 	return all
 }
 
@@ -71,6 +79,12 @@ func (r *results) shares() []verdict {
 			"≥ " + thousands(msgIDRate), ids.Rate.Median >= msgIDRate,
 		})
 	}
+	if recv, turns := r.line(turnsRecvName), r.line(turnsDiscardName); recv != nil && turns != nil {
+		all = append(all, verdict{
+			What:  "many tables in turn, discard / pg_recvlogical, events/s",
+			Value: fmt.Sprintf("%.3f", turns.Rate.Median/recv.Rate.Median),
+		})
+	}
 	return all
 }
 
@@ -83,8 +97,11 @@ func (r *results) costs() []verdict {
 	if l := r.line(jetStreamName); l != nil {
 		all = append(all, atMost("JetStream, fast ingest, CPU-seconds per million events", l.CPU.Median, jetStreamCPU))
 	}
+	if one, turns := r.line(discardName), r.line(turnsDiscardName); one != nil && turns != nil {
+		all = append(all, atMost("discard, many tables in turn / one table, CPU-seconds per event", turns.CPU.Median/one.CPU.Median, turnsCost))
+	}
 	peak := 0.0
-	for _, name := range []string{discardName, jetStreamName, msgIDName, bigDiscardName, bigJetStreamName} {
+	for _, name := range []string{discardName, jetStreamName, msgIDName, bigDiscardName, bigJetStreamName, turnsDiscardName} {
 		if l := r.line(name); l != nil {
 			peak = max(peak, l.Memory.Max)
 		}
