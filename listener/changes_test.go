@@ -54,6 +54,7 @@ func TestBodySaysWhereTheChangeStands(t *testing.T) {
 	}
 }
 
+// Failure 24 of docs/failures.md.
 func TestTruncateOfSeveralTablesIsAnEventForEach(t *testing.T) {
 	r := play(t, config.Listener{}, beginMsg(0x10),
 		relationMsg(1, pgoutput.IdentityDefault, "public.a", "id*"),
@@ -68,6 +69,7 @@ func TestTruncateOfSeveralTablesIsAnEventForEach(t *testing.T) {
 	)
 }
 
+// Failure 24 of docs/failures.md.
 func TestMessagesWithoutAChangeCountForNothing(t *testing.T) {
 	r := play(t, config.Listener{},
 		beginMsg(0x10),
@@ -131,6 +133,8 @@ func TestSameBytesGiveSameEventsOnASecondRun(t *testing.T) {
 
 // Begin messages come with ever higher commit positions, however the
 // transactions ran beside each other.
+//
+// Failure 16 of docs/failures.md.
 func TestIdsIncreaseInStreamOrder(tt *testing.T) {
 	rapid.Check(tt, func(t *rapid.T) {
 		cfg := config.Listener{}
@@ -249,6 +253,7 @@ func TestErrorOfTheSinkEndsTheSession(t *testing.T) {
 	}
 }
 
+// Failure 25 of docs/failures.md.
 func TestTableIsReadByItsLatestDescription(t *testing.T) {
 	r := play(t, config.Listener{}, beginMsg(0x10),
 		relationMsg(1, pgoutput.IdentityDefault, "public.users", "id*"), insertMsg(1, "1"),
@@ -269,6 +274,7 @@ func TestTableIsReadByItsLatestDescription(t *testing.T) {
 	)
 }
 
+// Failure 26 of docs/failures.md.
 func TestUnchangedLargeValueIsNeverNull(t *testing.T) {
 	r := play(t, config.Listener{}, beginMsg(0x10),
 		relationMsg(1, pgoutput.IdentityDefault, "public.docs", "id*", "text"),

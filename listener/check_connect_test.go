@@ -201,6 +201,7 @@ func ignoreReplication(t *testing.T) config.Database {
 	})
 }
 
+// Failure 21 of docs/failures.md.
 func TestPoolerThatPassesNoReplicationOnIsNamed(t *testing.T) {
 	for words, db := range map[string]config.Database{
 		"unsupported startup parameter": refuseReplication(t), "syntax error": ignoreReplication(t),
@@ -250,6 +251,7 @@ func renumber(t *testing.T, client net.Conn, address string) {
 	<-ended
 }
 
+// Failure 21 of docs/failures.md.
 func TestCheckNamesAPoolerThatPassesReplicationOn(t *testing.T) {
 	c := newCheckedDatabase(t)
 	expectOnly(t, c.check(t), 0, 0)

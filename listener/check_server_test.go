@@ -25,6 +25,7 @@ func TestCheckNamesWrongWALLevel(t *testing.T) {
 	expectFinding(t, found, config.FindingError, "database", "wal_level is minimal")
 }
 
+// Failure 20 of docs/failures.md.
 func TestCheckNamesServerThatIsAStandby(t *testing.T) {
 	c := newChecked(t, pgserver.Options{})
 	if err := c.WriteFile("standby.signal", nil); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/walherald/walherald/internal/pgserver"
 )
 
+// Failure 19 of docs/failures.md.
 func TestCheckRefusesSlotOlderThanPublication(t *testing.T) {
 	c := newCheckedDatabase(t)
 	c.exec(t, "SELECT pg_create_logical_replication_slot('wh', 'pgoutput')")

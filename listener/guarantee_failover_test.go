@@ -82,6 +82,7 @@ func (p *pair) failover() {
 	p.conn = p.there()
 }
 
+// Failure 20 of docs/failures.md.
 func TestFailoverIsFollowedAndLosesNothing(t *testing.T) {
 	if s := pgShared(t); s.server.Version() < 17 {
 		s.cfg.Failover = true
@@ -122,6 +123,7 @@ func TestFailoverIsFollowedAndLosesNothing(t *testing.T) {
 	}
 }
 
+// Failure 20 of docs/failures.md.
 func TestFailoverThatLosesChangesGivesTheirIDsToNobodyElse(t *testing.T) {
 	p := newPair(t, nil)
 	p.exec("CREATE TABLE t (id int PRIMARY KEY)")
@@ -181,6 +183,7 @@ func (s *pgSource) awaitConfirmedOf(sink *guaranteeSink, n int) {
 	s.eventually("confirmation", func() bool { return uint64(s.confirmed()) > commit })
 }
 
+// Failure 20 of docs/failures.md.
 func TestStandbyIsReadFrom(t *testing.T) {
 	p := newPair(t, nil)
 	p.exec("CREATE TABLE t (id int PRIMARY KEY)")

@@ -9,6 +9,7 @@ import (
 	"github.com/walherald/walherald/publisher"
 )
 
+// Failure 29 of docs/failures.md.
 func TestHugeTransactionFlowsThroughABoundedWindow(t *testing.T) {
 	const rows, window = 200_000, 1 << 20
 	s := pgShared(t)
@@ -50,6 +51,7 @@ func TestHugeTransactionFlowsThroughABoundedWindow(t *testing.T) {
 	}
 }
 
+// Failure 29 of docs/failures.md.
 func TestRowLargerThanTheWindowPasses(t *testing.T) {
 	s := pgShared(t)
 	s.cfg.Window = 64 << 10

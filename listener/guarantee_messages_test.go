@@ -138,6 +138,7 @@ func TestRestartRepeatsNoConfirmedMessageAndLosesNone(t *testing.T) {
 	guaranteeSame(t, guaranteeRoutes(t, all), want)
 }
 
+// Failure 24 of docs/failures.md.
 func TestMessagesKeepTheirContentAndObeyTheirTransaction(t *testing.T) {
 	s := pgShared(t)
 	s.cfg.Messages = []string{"a", "b"}

@@ -93,6 +93,7 @@ func (w *guaranteeWorker) change(ctx context.Context, tx pgx.Tx) (rows map[int]i
 	return rows, lines, err
 }
 
+// Failure 16 of docs/failures.md.
 func TestEveryCommittedChangeArrivesInOrderAndNoOther(t *testing.T) {
 	const workers, transactions = 4, 60
 	s := pgShared(t)
@@ -153,6 +154,7 @@ func guaranteeOwner(t testing.TB, e guaranteeEvent) (worker int) {
 	return worker
 }
 
+// Failure 27 of docs/failures.md.
 func TestSessionSettingsDoNotReachTheEvents(t *testing.T) {
 	s := pgShared(t)
 	name := quoteIdent(s.db.Name)
@@ -188,6 +190,7 @@ func TestSessionSettingsDoNotReachTheEvents(t *testing.T) {
 	}
 }
 
+// Failure 25 of docs/failures.md.
 func TestNamesArriveAsTheDatabaseSpellsThem(t *testing.T) {
 	s := pgShared(t)
 	s.exec(`CREATE SCHEMA "Ünter.schema"`)
@@ -220,6 +223,7 @@ func TestNamesArriveAsTheDatabaseSpellsThem(t *testing.T) {
 	}
 }
 
+// Failure 25 of docs/failures.md.
 func TestTablesMayChangeInMidStream(t *testing.T) {
 	s := pgShared(t)
 	s.exec("CREATE TABLE t (id int PRIMARY KEY, a int)")

@@ -15,6 +15,7 @@ func (s *pgSource) flood(from, n int) {
 	s.exec(fmt.Sprintf("INSERT INTO t SELECT i, repeat('x', 4000) FROM generate_series(%d, %d) i", from, from+n-1))
 }
 
+// Failure 13 of docs/failures.md.
 func TestSinkThatIsDownDoesNotCostTheConnection(t *testing.T) {
 	s := pgOwn(t, pgserver.Options{Settings: map[string]string{"wal_sender_timeout": "2s"}})
 	s.cfg.Window, s.cfg.HeartbeatInterval = 64<<10, 10*time.Second
@@ -43,6 +44,7 @@ func TestSinkThatIsDownDoesNotCostTheConnection(t *testing.T) {
 	}
 }
 
+// Failure 13 of docs/failures.md.
 func TestSinkThatIsSlowDoesNotCostTheConnection(t *testing.T) {
 	s := pgOwn(t, pgserver.Options{Settings: map[string]string{"wal_sender_timeout": "2s"}})
 	s.cfg.Window, s.cfg.HeartbeatInterval = 64<<10, 10*time.Second
@@ -68,6 +70,7 @@ func TestSinkThatIsSlowDoesNotCostTheConnection(t *testing.T) {
 	}
 }
 
+// Failures 20 and 22 of docs/failures.md.
 func TestSilentConnectionIsReplacedAndNothingLost(t *testing.T) {
 	s := pgShared(t)
 	proxy := s.proxied()

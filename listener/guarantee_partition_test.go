@@ -73,6 +73,7 @@ func TestPartitionsAreTablesOfTheirOwnByDefault(t *testing.T) {
 	})
 }
 
+// Failure 24 of docs/failures.md.
 func TestPartitionsAreTheirRootWhereThePublicationSaysSo(t *testing.T) {
 	s := pgShared(t)
 	s.partitioned()

@@ -100,6 +100,7 @@ func TestFailedDeliveryIsNeverAcknowledged(t *testing.T) {
 	})
 }
 
+// Failure 16 of docs/failures.md.
 func TestRestartRedeliversExactlyWhatWasNotConfirmed(t *testing.T) {
 	s := pgShared(t)
 	s.cfg.DrainTimeout = 100 * time.Millisecond
@@ -153,6 +154,7 @@ func TestDeliveredButNotAcknowledgedComesAgainWithTheSameIDs(t *testing.T) {
 	}
 }
 
+// Failure 15 of docs/failures.md.
 func TestIdleDatabaseReleasesItsLog(t *testing.T) {
 	s := pgShared(t)
 	s.cfg.HeartbeatInterval = 200 * time.Millisecond
@@ -168,6 +170,7 @@ func TestIdleDatabaseReleasesItsLog(t *testing.T) {
 	}
 }
 
+// Failure 15 of docs/failures.md.
 func TestFullyFilteredDatabaseReleasesItsLog(t *testing.T) {
 	s := pgShared(t)
 	s.cfg.HeartbeatInterval = 200 * time.Millisecond

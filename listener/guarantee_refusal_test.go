@@ -38,6 +38,7 @@ func guaranteeRefuses(t *testing.T, s *pgSource, words ...string) {
 	}
 }
 
+// Failure 18 of docs/failures.md.
 func TestSlotThatCannotServeIsRefusedAndLeftAlone(t *testing.T) {
 	t.Run("other plugin", func(t *testing.T) {
 		s := pgShared(t)
@@ -125,6 +126,7 @@ func TestServerThatCannotServeIsRefusedWithTheRemedy(t *testing.T) {
 	})
 }
 
+// Failure 19 of docs/failures.md.
 func TestPublicationDroppedWhileStreamingEndsWithAnExplanation(t *testing.T) {
 	s := pgShared(t)
 	// From PostgreSQL 18 on all there is of it is a warning.

@@ -42,6 +42,7 @@ func guaranteeCount(ctx context.Context, dsn string, id int, stop <-chan struct{
 	}
 }
 
+// Failure 20 of docs/failures.md.
 func TestServerThatGoesAndComesCostsAndRepeatsNothing(t *testing.T) {
 	const writers = 3
 	s := pgOwn(t, pgserver.Options{})

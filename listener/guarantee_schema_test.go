@@ -25,6 +25,7 @@ var schemaChanges = []struct{ ddl, dml, want string }{
 	{"ALTER TABLE t DROP k, ADD l int", "INSERT INTO t VALUES (1)", "INSERT public.t map[l:1] map[]"},
 }
 
+// Failure 25 of docs/failures.md.
 func TestEveryRowComesWithTheColumnsOfItsTime(t *testing.T) {
 	for name, form := range map[string]func(ddl, dml string) []string{
 		"between transactions":  func(ddl, dml string) []string { return []string{ddl, dml} },

@@ -20,6 +20,7 @@ func guaranteeWords(t testing.TB, text string, words ...string) {
 	}
 }
 
+// Failure 17 of docs/failures.md.
 func TestSlotInUseIsWaitedFor(t *testing.T) {
 	s := pgShared(t)
 	s.exec("CREATE TABLE t (id int PRIMARY KEY)")
@@ -41,6 +42,7 @@ func TestSlotInUseIsWaitedFor(t *testing.T) {
 	waiting.awaitReady()
 }
 
+// Failure 18 of docs/failures.md.
 func TestSlotDroppedWhileStreamingIsNotMadeAnew(t *testing.T) {
 	s := pgShared(t)
 	proxy := s.proxied()

@@ -64,6 +64,7 @@ func TestServerIsNeverToldAPositionThatIsNotRemembered(t *testing.T) {
 	}
 }
 
+// Failure 18 of docs/failures.md.
 func TestSlotThatWasReadIsNotMadeAnewAfterItIsGone(t *testing.T) {
 	s := pgShared(t)
 	s.exec("CREATE TABLE t (id int PRIMARY KEY)")
@@ -91,6 +92,7 @@ func TestSlotThatWasReadIsNotMadeAnewAfterItIsGone(t *testing.T) {
 	guaranteeWords(t, s.refused().Error(), "was dropped")
 }
 
+// Failure 18 of docs/failures.md.
 func TestSlotThatSomebodyMadeAnewOrAdvancedIsRefused(t *testing.T) {
 	for name, move := range map[string]string{
 		"made anew": "SELECT pg_drop_replication_slot('%[1]s'), pg_create_logical_replication_slot('%[1]s', 'pgoutput')",
@@ -140,6 +142,7 @@ func TestSlotReplacedByAnOlderOneIsRefused(t *testing.T) {
 		[]string{"INSERT public.t map[id:2] map[]", "INSERT public.t map[id:3] map[]"})
 }
 
+// Failure 18 of docs/failures.md.
 func TestInvalidatedSlotIsRefusedUntilTheGapIsAccepted(t *testing.T) {
 	s := pgOwn(t, pgserver.Options{Settings: map[string]string{"max_slot_wal_keep_size": "16MB", "max_wal_size": "32MB"}})
 	s.exec("CREATE TABLE t (id int PRIMARY KEY)")

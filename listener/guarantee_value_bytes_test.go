@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 )
 
+// Failure 27 of docs/failures.md.
 func TestBytesOfADatabaseWithoutEncodingArriveAsValidUTF8(t *testing.T) {
 	s := pgEncoded(t, "SQL_ASCII")
 	s.exec(`CREATE TYPE mood AS ENUM (E'sch\xf6n')`,

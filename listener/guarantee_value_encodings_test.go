@@ -25,6 +25,7 @@ func pgEncoded(t *testing.T, encoding string) *pgSource {
 	return s
 }
 
+// Failure 27 of docs/failures.md.
 func TestTextAndNamesOfALatin1DatabaseArriveInUTF8(t *testing.T) {
 	s := pgEncoded(t, "LATIN1")
 	s.exec(`CREATE DOMAIN größe AS int`, `CREATE TABLE straße (nr größe PRIMARY KEY, "größe ""ÿ""" text, l text[], j jsonb)`,

@@ -10,6 +10,7 @@ import (
 	"github.com/walherald/walherald/config"
 )
 
+// Failure 27 of docs/failures.md.
 func TestNumbersOfEveryLengthArriveDigitByDigit(t *testing.T) {
 	r := startValueRun(t, config.Default().Listener.Values)
 	r.exec("CREATE TABLE t (id int PRIMARY KEY, n numeric, j json, b jsonb, a numeric[])")

@@ -38,6 +38,7 @@ func wideUpdate(t *testing.T, s pgSource, sink *guaranteeSink, insert, update st
 	return inserted, updated
 }
 
+// Failure 26 of docs/failures.md.
 func TestWideValuesThatDidNotChangeAreListedOrFilledAndNeverNull(t *testing.T) {
 	s := pgShared(t)
 	s.exec("CREATE TABLE wide AS " + wideRow)

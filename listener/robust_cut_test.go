@@ -10,6 +10,7 @@ import (
 	"github.com/walherald/walherald/listener/pgoutput"
 )
 
+// Failure 16 of docs/failures.md.
 func TestConnectionCutInAMessageCostsAndRepeatsNothing(t *testing.T) {
 	for name, end := range map[string]pgfake.Step{"FIN": pgfake.Say(), "RST": pgfake.Reset()} {
 		t.Run(name, func(t *testing.T) {
@@ -33,6 +34,7 @@ func TestConnectionCutInAMessageCostsAndRepeatsNothing(t *testing.T) {
 	}
 }
 
+// Failure 20 of docs/failures.md.
 func TestHalfAMessageAndThenSilenceIsADeadConnection(t *testing.T) {
 	s := newFake(t,
 		robustDB.Serve(pgfake.Send(opened(0x100, "1")...), pgfake.SendHalf(framed(0x100, insertMsg(1, "2", "x"))[0]), pgfake.Hang()),
@@ -63,6 +65,8 @@ func TestKeepaliveThatGoesBackTakesNoPositionBack(t *testing.T) {
 
 // A keepalive in the middle of a transaction, or while a change is not yet
 // confirmed, says nothing of what may be forgotten.
+//
+// Failure 15 of docs/failures.md.
 func TestKeepaliveConfirmsNothingThatIsUnderWay(t *testing.T) {
 	ask := func(n int) pgfake.Step {
 		return func(c *pgfake.Conn) error {
@@ -93,6 +97,8 @@ func TestKeepaliveConfirmsNothingThatIsUnderWay(t *testing.T) {
 // Every confirmation wakes the reader, whichever goroutine it comes from, while
 // the reader answers keepalives: what arrives at the server are whole messages
 // of positions that only grow. What they hold, pgfake reads byte by byte.
+//
+// Failure 14 of docs/failures.md.
 func TestStatusUpdatesArriveWholeUnderConcurrentConfirmations(t *testing.T) {
 	const transactions = 300
 	var steps []pgfake.Step
@@ -113,6 +119,7 @@ func TestStatusUpdatesArriveWholeUnderConcurrentConfirmations(t *testing.T) {
 	}
 }
 
+// Failure 20 of docs/failures.md.
 func TestServerOfAnotherSystemIsNotReadFromWhereTheFirstWasLeft(t *testing.T) {
 	other := robustDB
 	other.System = "7999999999999999999"

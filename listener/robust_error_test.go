@@ -10,6 +10,7 @@ import (
 	"github.com/walherald/walherald/internal/pgfake"
 )
 
+// Failure 22 of docs/failures.md.
 func TestErrorInMidStreamIsRiddenOutUnlessOnlyAHumanCanMendIt(t *testing.T) {
 	for _, tt := range []struct{ code, message string }{
 		{"57P01", "terminating connection due to administrator command"},
@@ -71,6 +72,7 @@ func (s *fakeSource) wantFatal(code string, words ...string) {
 	guaranteeWords(s.t, err.Error(), words...)
 }
 
+// Failure 21 of docs/failures.md.
 func TestErrorOfConnectingIsRiddenOutUnlessOnlyAHumanCanMendIt(t *testing.T) {
 	for _, tt := range []struct{ code, message string }{
 		{"57P03", "the database system is starting up"},
@@ -103,6 +105,7 @@ func TestErrorOfConnectingIsRiddenOutUnlessOnlyAHumanCanMendIt(t *testing.T) {
 	}
 }
 
+// Failure 17 of docs/failures.md.
 func TestSlotThatIsTakenWhenTheStreamShouldBeginIsWaitedFor(t *testing.T) {
 	busy := pgfake.Answer(append([]pgfake.Rule{
 		pgfake.On("START_REPLICATION", pgfake.Error("55006", `replication slot "herald" is active for PID 4711`)),
@@ -122,6 +125,7 @@ func TestSlotThatIsTakenWhenTheStreamShouldBeginIsWaitedFor(t *testing.T) {
 	guaranteeWords(t, s.log.String(), "another process reads the slot", "4711", "herald")
 }
 
+// Failure 18 of docs/failures.md.
 func TestSlotThatCannotBeReadAnyMoreIsRefusedAtEveryVersionsWord(t *testing.T) {
 	for name, columns := range map[string]map[string]string{
 		"wal_status is lost":  {"wal_status": "lost"},

@@ -13,6 +13,7 @@ import (
 	"github.com/walherald/walherald/listener/pgoutput"
 )
 
+// Failure 28 of docs/failures.md.
 func TestHostileMessagesEndTheListenerAndConfirmNothing(t *testing.T) {
 	// frame is sent in an open transaction.
 	for name, tt := range map[string]struct {
@@ -66,6 +67,8 @@ func TestHostileMessagesEndTheListenerAndConfirmNothing(t *testing.T) {
 
 // What is broken below the replication protocol can be the line's fault: the
 // server gets another chance.
+//
+// Failure 28 of docs/failures.md.
 func TestBrokenFramingIsAnsweredWithANewConnection(t *testing.T) {
 	for name, broken := range map[string]pgfake.Step{
 		"negative length":         pgfake.SendRaw([]byte{'d', 0xff, 0xff, 0xff, 0xff}),

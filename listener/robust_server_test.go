@@ -28,6 +28,7 @@ func untold(messages []guaranteeMessage) []guaranteeMessage {
 	return all
 }
 
+// Failure 20 of docs/failures.md.
 func TestWalsenderTerminatedInALargeTransactionCostsAndRepeatsNothing(t *testing.T) {
 	const rows, faults = 6000, 3
 	s := pgShared(t)
@@ -68,6 +69,8 @@ func TestWalsenderTerminatedInALargeTransactionCostsAndRepeatsNothing(t *testing
 
 // A server that is stopped fast lets its walsenders send what they have and
 // waits for it to be confirmed; one that is stopped at once does not.
+//
+// Failure 20 of docs/failures.md.
 func TestRestartInALargeTransactionCostsAndRepeatsNothing(t *testing.T) {
 	const rows = 6000
 	for name, restart := range map[string]func(s *pgSource) error{
@@ -112,6 +115,7 @@ func TestRestartInALargeTransactionCostsAndRepeatsNothing(t *testing.T) {
 	}
 }
 
+// Failure 19 of docs/failures.md.
 func TestPublicationMayBeAlteredWhileItIsRead(t *testing.T) {
 	s := pgShared(t)
 	s.exec("CREATE TABLE a (id int PRIMARY KEY)", "CREATE TABLE b (id int PRIMARY KEY)")
@@ -151,6 +155,7 @@ func TestPublicationMayBeAlteredWhileItIsRead(t *testing.T) {
 	}
 }
 
+// Failure 18 of docs/failures.md.
 func TestSlotTerminatedAndDroppedEndsTheListener(t *testing.T) {
 	s := pgShared(t)
 	s.exec("CREATE TABLE t (id int PRIMARY KEY)")
@@ -212,6 +217,8 @@ func TestRightLostWhileStreamingIsNamedAtTheNextConnection(t *testing.T) {
 }
 
 // All kinds of tables there are to publish, and what else is in the log.
+//
+// Failure 24 of docs/failures.md.
 func TestTablesOfEveryKindAndIdentityArrive(t *testing.T) {
 	s := pgShared(t)
 	if s.server.Version() < 13 {

@@ -23,6 +23,7 @@ func heapInUse() int64 {
 	return int64(m.HeapAlloc)
 }
 
+// Failure 29 of docs/failures.md.
 func TestTenThousandTablesAllArriveInLittleMemory(t *testing.T) {
 	const tables, atOnce = 10_000, 500
 	// Thousands of new files are synced to the disk before a commit otherwise.
@@ -80,6 +81,7 @@ func (s *hugeSink) Deliver(ctx context.Context, batch []publisher.Message) error
 	return s.guaranteeSink.Deliver(ctx, batch)
 }
 
+// Failure 29 of docs/failures.md.
 func TestRowOf100MBArrivesWholeAndItsMemoryIsGivenBack(t *testing.T) {
 	s := pgShared(t)
 	s.cfg.Window = 1 << 20
@@ -107,6 +109,7 @@ func TestRowOf100MBArrivesWholeAndItsMemoryIsGivenBack(t *testing.T) {
 	}
 }
 
+// Failure 29 of docs/failures.md.
 func TestRowOf100MBThatIsRefusedEndsTheListenerAndIsNotPassed(t *testing.T) {
 	s := pgShared(t)
 	s.cfg.Window = 1 << 20

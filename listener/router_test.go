@@ -226,6 +226,7 @@ func textValue(s string) publisher.Value {
 	return publisher.Value{Kind: publisher.Text, Text: []byte(s)}
 }
 
+// Failure 24 of docs/failures.md.
 func TestKeyIsTakenFromTheRowThatHasIt(t *testing.T) {
 	row := func(v ...publisher.Value) []publisher.Value { return v }
 	null, unchanged := publisher.Value{Kind: publisher.Null}, publisher.Value{Kind: publisher.Unchanged}

@@ -105,6 +105,7 @@ func TestErrorsThatOnlyAHumanCanMendEndTheProcess(t *testing.T) {
 	}
 }
 
+// Failure 25 of docs/failures.md.
 func TestNamesOfAnySpellingAreQuoted(t *testing.T) {
 	for _, tt := range []struct{ got, want string }{
 		{quoteLiteral("it's"), `'it''s'`},

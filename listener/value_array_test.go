@@ -81,6 +81,7 @@ var arrayTests = []struct {
 	{oidTextArray, strings.Repeat("{", 100), `"` + strings.Repeat("{", 100) + `"`},
 }
 
+// Failure 27 of docs/failures.md.
 func TestArraysOfEachTypeBecomeJSONArrays(t *testing.T) {
 	for _, tt := range arrayTests {
 		got := string(appenderFor(tt.oid, config.Default().Listener.Values, nil)([]byte("before"), []byte(tt.in)))
@@ -103,6 +104,7 @@ func quoteElement(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
+// Failure 27 of docs/failures.md.
 func FuzzTextArraysComeBackAsTheyWere(f *testing.F) {
 	f.Add("a|b", true)
 	f.Add(`|"|\|NULL|{}|,|größe`, false)

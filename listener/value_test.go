@@ -93,6 +93,7 @@ var valueTests = []struct {
 	{oidTimestamptz, "infinity", `"infinity"`},
 }
 
+// Failure 27 of docs/failures.md.
 func TestValuesOfEachTypeBecomeJSON(t *testing.T) {
 	for _, tt := range valueTests {
 		got := string(appenderFor(tt.oid, config.Default().Listener.Values, nil)([]byte("before"), []byte(tt.in)))

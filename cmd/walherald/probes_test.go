@@ -68,6 +68,7 @@ func (d *daemon) component(name string) metrics.ComponentReport {
 	return metrics.ComponentReport{}
 }
 
+// Failure 22 of docs/failures.md.
 func TestReadySaysWhatBlocksSinceWhenAndAtWhichLSN(t *testing.T) {
 	s, broker := pgserver.Shared(t), natsserver.ForTest(t, natsserver.Options{})
 	db := prepare(t, s)

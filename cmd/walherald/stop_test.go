@@ -45,6 +45,7 @@ func (d *daemon) stop(sig os.Signal) {
 	}
 }
 
+// Failure 23 of docs/failures.md.
 func TestStopUnderLoadExitsZeroAndTheNextStartGoesOn(t *testing.T) {
 	s, broker, rng := pgserver.Shared(t), natsserver.ForTest(t, natsserver.Options{}), dice(t)
 	db := prepare(t, s)
@@ -69,6 +70,8 @@ func TestStopUnderLoadExitsZeroAndTheNextStartGoesOn(t *testing.T) {
 }
 
 // What cannot be delivered within the bound is not confirmed: it comes again.
+//
+// Failure 23 of docs/failures.md.
 func TestStopWithoutABrokerEndsWithinItsBoundAndLosesNothing(t *testing.T) {
 	s, broker, rng := pgserver.Shared(t), natsserver.ForTest(t, natsserver.Options{}), dice(t)
 	db := prepare(t, s)

@@ -25,13 +25,16 @@ const (
 
 var (
 	testFunction = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)[A-Z0-9]\w*)\(\w+ \*testing\.[TF]\)`)
-	testName     = regexp.MustCompile("`((?:Test|Fuzz)[A-Z0-9]\\w*)`")
+	// numbered is the comment above a test that names its lines of the page.
+	numbered = regexp.MustCompile(`(?m)^// Failures? ([\d and]+) of docs/failures\.md\.\nfunc (\w+)\(`)
+	testName = regexp.MustCompile("`((?:Test|Fuzz)[A-Z0-9]\\w*)`")
 )
 
-// testFunctions returns the names of all tests there are.
-func testFunctions(t *testing.T) map[string]bool {
+// testFunctions returns all tests there are, by their names, with the numbers that
+// the comments above them give.
+func testFunctions(t *testing.T) map[string][]string {
 	t.Helper()
-	names := make(map[string]bool)
+	names := make(map[string][]string)
 	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -44,7 +47,10 @@ func testFunctions(t *testing.T) map[string]bool {
 		}
 		text, err := os.ReadFile(file)
 		for _, match := range testFunction.FindAllSubmatch(text, -1) {
-			names[string(match[1])] = true
+			names[string(match[1])] = []string{}
+		}
+		for _, match := range numbered.FindAllSubmatch(text, -1) {
+			names[string(match[2])] = strings.Split(string(match[1]), " and ")
 		}
 		return err
 	})
@@ -89,22 +95,26 @@ func readFailures(t *testing.T) []failure {
 
 func TestFailuresNameTestsThatExist(t *testing.T) {
 	exist := testFunctions(t)
-	if !exist["TestFailuresNameTestsThatExist"] {
+	if exist["TestFailuresNameTestsThatExist"] == nil {
 		t.Fatal("the tests are not found")
 	}
 	var numbers []int
 	for _, f := range readFailures(t) {
 		numbers = append(numbers, f.number)
 		names := testName.FindAllStringSubmatch(f.names, -1)
+		about := f.number >= firstOfTheLog && f.number <= lastOfTheLog
 		for _, name := range names {
-			if !exist[name[1]] {
+			switch numbers := exist[name[1]]; {
+			case numbers == nil:
 				t.Errorf("line %d names %s, which does not exist", f.number, name[1])
+			case about && !slices.Contains(numbers, strconv.Itoa(f.number)):
+				t.Errorf("line %d names %s, whose comment does not name line %d", f.number, name[1], f.number)
 			}
 		}
 		if strings.Trim(f.rest, ", ") != "" {
 			t.Errorf("line %d: %q is the name of no test", f.number, f.rest)
 		}
-		switch about := f.number >= firstOfTheLog && f.number <= lastOfTheLog; {
+		switch {
 		case len(names) > 0:
 		case about:
 			t.Errorf("line %d names no test", f.number)

@@ -10,6 +10,7 @@ import (
 
 func text(s string) Column { return Column{Kind: Text, Data: []byte(s)} }
 
+// Failure 24 of docs/failures.md.
 func TestEveryMessageIsReadFieldByField(t *testing.T) {
 	const commitTime = Timestamp(762_000_000_123_456)
 	null, unchanged := Column{Kind: Null}, Column{Kind: Unchanged}
@@ -90,6 +91,7 @@ func TestOneDecoderReadsWhatFreshOnesRead(t *testing.T) {
 	}
 }
 
+// Failure 28 of docs/failures.md.
 func TestEveryTruncationIsAnErrorThatNamesMessageAndOffset(t *testing.T) {
 	for name, src := range messages() {
 		whole, err := Decode(src)
@@ -149,6 +151,7 @@ func TestMalformedMessagesAreRefusedWhereTheyGoWrong(t *testing.T) {
 	}
 }
 
+// Failure 28 of docs/failures.md.
 func TestHostileCountsReserveNoMemory(t *testing.T) {
 	for name, src := range map[string][]byte{
 		"columns of an insert":   build('I').i32(1).i8('N').i16(1<<15 - 1),

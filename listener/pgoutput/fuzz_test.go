@@ -42,6 +42,7 @@ func inside(view, src []byte) bool {
 	return start >= first && start+uintptr(cap(view)) <= first+uintptr(len(src))
 }
 
+// Failure 28 of docs/failures.md.
 func FuzzDecode(f *testing.F) {
 	for _, src := range messages() {
 		f.Add(src)
@@ -65,6 +66,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
+// Failure 28 of docs/failures.md.
 func FuzzDecodeStream(f *testing.F) {
 	f.Add([]byte(xLogData(sixColumns())))
 	f.Add([]byte(keepalive(1)))

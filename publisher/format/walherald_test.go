@@ -230,6 +230,7 @@ func checkRows(t *testing.T, e *publisher.Event, got *decoded) {
 	}
 }
 
+// Failure 26 of docs/failures.md.
 func TestUnchangedValueIsTheOneOfTheOldRow(t *testing.T) {
 	var got decoded
 	e := event(users(), publisher.Update, slices.Repeat([]publisher.Value{unchanged}, 6), userRow("kept"))
