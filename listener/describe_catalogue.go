@@ -39,14 +39,28 @@ func (c *catalogue) learn(t *pgoutput.Type) {
 	}
 }
 
-func (c *catalogue) describe(ctx context.Context, rel *pgoutput.Relation) (details, error) {
+// knows reports whether rel can be described without a question.
+func (c *catalogue) knows(rel *pgoutput.Relation) bool {
+	return rel.Identity != pgoutput.IdentityFull && len(c.unknown(rel)) == 0
+}
+
+// unknown returns the types of rel's columns that nothing is known of yet.
+func (c *catalogue) unknown(rel *pgoutput.Relation) []uint32 {
 	var unknown []uint32
 	for i := range rel.Columns {
 		oid := rel.Columns[i].TypeOID
-		if _, known := c.types[oid]; !known && oid >= firstAssignedOID {
+		if oid < firstAssignedOID {
+			continue
+		}
+		if _, known := c.types[oid]; !known {
 			unknown = append(unknown, oid)
 		}
 	}
+	return unknown
+}
+
+func (c *catalogue) describe(ctx context.Context, rel *pgoutput.Relation) (details, error) {
+	unknown := c.unknown(rel)
 	if len(unknown) > 0 {
 		if err := untilVisible(ctx, func() (bool, error) { return c.ask(ctx, unknown) }); err != nil {
 			return details{}, fmt.Errorf("read types: %w", err)

@@ -10,17 +10,20 @@ import (
 // catalogue: that is asked through another connection, which can hang while the
 // replication connection must not.
 type patient struct {
-	describer
+	*catalogue
 	s *stream
 }
 
 func (p *patient) describe(ctx context.Context, rel *pgoutput.Relation) (d details, err error) {
+	if p.catalogue.knows(rel) {
+		return p.catalogue.describe(ctx, rel)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		d, err = p.describer.describe(ctx, rel)
+		d, err = p.catalogue.describe(ctx, rel)
 	}()
 	tick := p.s.deafTicker()
 	defer tick.Stop()
