@@ -45,7 +45,7 @@ func (b *bench) readShape(ctx context.Context) error {
 		return err
 	}
 	count, size := 0, 0
-	h, err := b.startHere(ctx, slot, "type: "+config.PublisherDiscard, func(batch []publisher.Message, _ time.Time) {
+	h, err := b.startHere(ctx, slot, publication, "type: "+config.PublisherDiscard, func(batch []publisher.Message, _ time.Time) {
 		count += len(batch)
 		for i := range batch {
 			size += len(batch[i].Body)

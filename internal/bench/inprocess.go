@@ -70,9 +70,9 @@ type here struct {
 	err    error // to be read once ended is closed
 }
 
-// startHere starts walherald on a slot of its own, with the given section
-// publisher. It must be stopped.
-func (b *bench) startHere(ctx context.Context, slot, output string, observe observer) (*here, error) {
+// startHere starts walherald on a slot of its own and a publication, with the
+// given section publisher. It must be stopped.
+func (b *bench) startHere(ctx context.Context, slot, publication, output string, observe observer) (*here, error) {
 	path, err := b.configFile(slot, publication, output)
 	if err != nil {
 		return nil, err
@@ -103,25 +103,36 @@ func (b *bench) profile(ctx context.Context) error {
 	kinds := []struct {
 		name string
 		fast bool
-	}{{discardName, false}, {jetStreamName, true}, {msgIDName, false}}
+	}{{discardName, false}, {jetStreamName, true}, {msgIDName, false}, {turnsDiscardName, false}}
 	for _, kind := range kinds {
 		if b.opts.only.MatchString(kind.name) {
 			return b.profileLine(ctx, kind.name, kind.fast)
 		}
 	}
-	return fmt.Errorf("-cpuprofile: -only must match one of %s, %s and %s", discardName, jetStreamName, msgIDName)
+	return fmt.Errorf("-cpuprofile: -only must match one of %s, %s, %s and %s", discardName, jetStreamName, msgIDName, turnsDiscardName)
 }
 
 func (b *bench) profileLine(ctx context.Context, name string, fast bool) error {
 	const slot = "profile"
+	if name == turnsDiscardName {
+		if err := b.src.createTurns(ctx, b.opts.tables); err != nil {
+			return err
+		}
+	}
 	if err := b.src.createSlot(ctx, slot); err != nil {
 		return err
 	}
-	loaded, err := b.src.load(ctx, b.opts.rows, rowsPerTransaction)
+	var loaded load
+	var err error
+	if name == turnsDiscardName {
+		loaded, err = b.src.loadTurns(ctx, b.opts.tables, b.opts.tableRows)
+	} else {
+		loaded, err = b.src.load(ctx, b.opts.rows, rowsPerTransaction)
+	}
 	if err != nil {
 		return err
 	}
-	if name == discardName {
+	if name == discardName || name == turnsDiscardName {
 		return b.profileRun(ctx, slot, "type: "+config.PublisherDiscard, loaded)
 	}
 	if !fast {
@@ -147,7 +158,7 @@ func (b *bench) profileRun(ctx context.Context, slot, output string, l load) (er
 	}
 	defer pprof.StopCPUProfile()
 	started := time.Now()
-	h, err := b.startHere(ctx, slot, output, func([]publisher.Message, time.Time) {})
+	h, err := b.startHere(ctx, slot, l.publication, output, func([]publisher.Message, time.Time) {})
 	if err != nil {
 		return err
 	}

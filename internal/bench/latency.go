@@ -81,7 +81,7 @@ func (b *bench) runLatency(ctx context.Context) (*latency, error) {
 		return nil, err
 	}
 	w := &stopwatch{times: make([]time.Duration, 0, int(b.opts.latency.Seconds()*latencyRate)+1)}
-	h, err := b.startHere(ctx, slot, b.natsPublisher(slot), w.observe)
+	h, err := b.startHere(ctx, slot, publication, b.natsPublisher(slot), w.observe)
 	if err != nil {
 		return nil, err
 	}

@@ -72,13 +72,13 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.IntVar(&o.big, "big", 5_000_000, "rows of the one large transaction; 0 leaves its lines out")
 	flags.IntVar(&o.runs, "runs", 3, "runs of each throughput line; the table shows the median")
 	flags.IntVar(&o.tables, "tables", 5000, "tables of the lines with many tables in turn; 0 leaves these out")
-	flags.IntVar(&o.tableRows, "tablerows", 500_000, "rows of the lines with many tables, each to the next table, in transactions of 1,000")
+	flags.IntVar(&o.tableRows, "tablerows", 1_000_000, "rows of the lines with many tables, each to the next table, in transactions of 1,000")
 	flags.DurationVar(&o.latency, "latency", 20*time.Second, "how long latency is measured; 0 leaves it out")
 	flags.DurationVar(&o.encoding, "encoding", time.Second, "how long each run of the encoding takes; 0 leaves it out")
 	flags.StringVar(&o.out, "o", "", "also write the report to this file, as Markdown")
 	flags.StringVar(&only, "only", "", "regular expression of the lines to run: "+strings.Join(lineNames(), ", "))
 	flags.StringVar(&o.profile, "cpuprofile", "",
-		"run one line (-only picks: discard, jetstream or jetstream-msgid) in this process and write its CPU profile to this file")
+		"run one line (-only picks: discard, jetstream, jetstream-msgid or turns-discard) in this process and write its CPU profile to this file")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
