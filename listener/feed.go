@@ -15,8 +15,10 @@ import (
 const (
 	// readBuffer is how much is read from the socket at once, in bytes.
 	readBuffer = 256 << 10
-	// floodRate is the bytes in a second that make a flood: some 10,000 rows.
-	floodRate = 4 << 20
+	// floodRate is the bytes in a second that make a flood: some 4,000
+	// rows. A server that has thousands of tables to describe sends no faster at
+	// first, and would wake us for every row.
+	floodRate = 1 << 20
 	// floodPause is how long the pause is asked to be. The runtime rounds it up
 	// to about a millisecond when the process has nothing else to do.
 	floodPause = 200 * time.Microsecond
