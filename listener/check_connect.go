@@ -74,13 +74,9 @@ func connectPlain(ctx context.Context, db config.Database) (*link, error) {
 		return nil, fmt.Errorf("connect to PostgreSQL: %w", err)
 	}
 	l := &link{pg: pg, id: identity{database: db.Name}}
-	version, err := l.value(ctx, "SHOW server_version_num")
-	if err == nil {
-		l.version, err = strconv.Atoi(version)
-	}
-	if err != nil {
+	if err := l.readVersion(ctx); err != nil {
 		l.close()
-		return nil, fmt.Errorf("read server version: %w", err)
+		return nil, err
 	}
 	if err := l.takeBytes(ctx); err != nil {
 		l.close()

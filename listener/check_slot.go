@@ -55,12 +55,8 @@ const muchLog = "1073741824"
 
 // checkRetained tells how much log the slot keeps.
 func (p *preflight) checkRetained(ctx context.Context) error {
-	walStatus := "wal_status"
-	if p.link.version < 130000 {
-		walStatus = "''"
-	}
 	// A standby has no position of its own to write at.
-	r, err := p.row(ctx, `SELECT pg_catalog.pg_size_pretty(kept), kept > `+muchLog+", "+walStatus+` FROM (SELECT *, pg_catalog.pg_wal_lsn_diff(
+	r, err := p.row(ctx, `SELECT pg_catalog.pg_size_pretty(kept), kept > `+muchLog+`, wal_status FROM (SELECT *, pg_catalog.pg_wal_lsn_diff(
 		CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, restart_lsn) AS kept
 		FROM pg_catalog.pg_replication_slots) s WHERE slot_name = `+quoteLiteral(p.cfg.SlotName))
 	if err != nil {

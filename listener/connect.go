@@ -175,11 +175,16 @@ func (l *link) identify(ctx context.Context, slot string) error {
 	if err := l.readForks(ctx); err != nil {
 		return err
 	}
+	return l.readVersion(ctx)
+}
+
+// readVersion learns the server's version and refuses one that is too old.
+func (l *link) readVersion(ctx context.Context) error {
 	version, err := l.value(ctx, "SHOW server_version_num")
-	if err != nil {
-		return fmt.Errorf("read server version: %w", err)
+	if err == nil {
+		l.version, err = strconv.Atoi(version)
 	}
-	if l.version, err = strconv.Atoi(version); err != nil {
+	if err != nil {
 		return fmt.Errorf("read server version: %w", err)
 	}
 	if l.version < oldestVersion {

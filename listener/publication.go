@@ -108,11 +108,7 @@ func (l *link) choosePublication(ctx context.Context, cfg config.Publication) (n
 
 // readPublication reads a publication that exists.
 func (l *link) readPublication(ctx context.Context, name string) (PublicationInfo, error) {
-	viaRoot := "pubviaroot"
-	if l.version < 130000 {
-		viaRoot = "false"
-	}
-	rows, err := l.query(ctx, `SELECT oid, pg_catalog.pg_get_userbyid(pubowner), pg_catalog.pg_has_role(pubowner, 'USAGE'), puballtables, `+viaRoot+`,
+	rows, err := l.query(ctx, `SELECT oid, pg_catalog.pg_get_userbyid(pubowner), pg_catalog.pg_has_role(pubowner, 'USAGE'), puballtables, pubviaroot,
 		pubinsert, pubupdate, pubdelete, pubtruncate FROM pg_catalog.pg_publication WHERE pubname = `+quoteLiteral(name))
 	if err == nil && len(rows) == 0 {
 		err = errors.New("it was dropped meanwhile")

@@ -59,7 +59,7 @@ func (l *link) comparePublication(ctx context.Context, p PublicationInfo, cfg co
 		}
 		changes = append(changes, compareTables(p, cfg.Tables, wanted)...)
 	}
-	if p.ViaPartitionRoot != cfg.ViaPartitionRoot && l.version >= 130000 {
+	if p.ViaPartitionRoot != cfg.ViaPartitionRoot {
 		changes = append(changes, publicationChange{
 			path: "listener.publication.viaPartitionRoot", alterable: true,
 			what: fmt.Sprintf("has publish_via_partition_root = %t, the configuration asks for %t", p.ViaPartitionRoot, cfg.ViaPartitionRoot),
@@ -130,9 +130,6 @@ const codeReadOnly = "25006"
 // as altering can, and tells what it altered. The rest does not keep walherald
 // from reading: a table that is gone is no reason to stop for all the others.
 func (l *link) alterPublication(ctx context.Context, name string, cfg config.Publication, tell func(what, name string)) error {
-	if err := l.knowsViaRoot(cfg); err != nil {
-		return err
-	}
 	var err error
 	for range alterAttempts {
 		var info PublicationInfo

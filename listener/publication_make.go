@@ -41,9 +41,6 @@ const (
 // createPublication makes the publication. It reports false if somebody else
 // has made it meanwhile.
 func (l *link) createPublication(ctx context.Context, name string, cfg config.Publication) (made bool, err error) {
-	if err := l.knowsViaRoot(cfg); err != nil {
-		return false, err
-	}
 	_, err = l.query(ctx, l.createSQL(name, cfg))
 	switch state := sqlState(err); {
 	case err == nil:
@@ -54,13 +51,6 @@ func (l *link) createPublication(ctx context.Context, name string, cfg config.Pu
 		return false, l.whyNot(ctx, name, cfg, err)
 	}
 	return false, fmt.Errorf("create publication %q: %w", name, err)
-}
-
-func (l *link) knowsViaRoot(cfg config.Publication) error {
-	if cfg.ViaPartitionRoot && l.version < 130000 {
-		return fatalf("listener.publication.viaPartitionRoot needs PostgreSQL 13 or newer, the server is version %d", l.version/10000)
-	}
-	return nil
 }
 
 // whyNot makes of the refusal to create a publication one that says which right

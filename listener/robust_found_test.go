@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/walherald/walherald/internal/pgfake"
+	"github.com/walherald/walherald/listener/pgoutput"
 	"github.com/walherald/walherald/publisher"
 )
 
@@ -15,14 +16,7 @@ func TestCommitThatNothingBeganIsNeverConfirmed(t *testing.T) {
 	s := newFake(t, robustDB.Serve(pgfake.Send(whole(0x100, "1")...), pgfake.AwaitFlush(0x108),
 		pgfake.Send(framed(0x200, commitMsg(0x200))...), pgfake.Hang()))
 	r := s.start(newGuaranteeSink())
-	s.eventually("end or confirmation", func() bool {
-		select {
-		case <-r.ended:
-			return true
-		default:
-			return slices.Contains(s.fake.Flushed(), 0x208)
-		}
-	})
+	s.awaitEndOr(r, 0x208)
 	s.wantTold(0x10, 0x108)
 }
 
@@ -30,14 +24,7 @@ func TestTransactionInsideATransactionIsNeverConfirmed(t *testing.T) {
 	s := newFake(t, robustDB.Serve(pgfake.Send(whole(0x100, "1")...), pgfake.AwaitFlush(0x108),
 		pgfake.Send(opened(0x200, "2")...), pgfake.Send(whole(0x300, "3")...), pgfake.Hang()))
 	r := s.start(newGuaranteeSink())
-	s.eventually("end or confirmation", func() bool {
-		select {
-		case <-r.ended:
-			return true
-		default:
-			return slices.Contains(s.fake.Flushed(), 0x308)
-		}
-	})
+	s.awaitEndOr(r, 0x308)
 	s.wantTold(0x10, 0x108)
 }
 
@@ -118,4 +105,23 @@ func TestCatalogueThatHangsDoesNotStarveTheServer(t *testing.T) {
 	s.ordinary = pgfake.Play(robustDB.Ordinary(pgfake.On("pg_catalog.pg_type", pgfake.Silence())))
 	r := s.start(newGuaranteeSink())
 	s.eventually("reason", func() bool { a := r.postgres(); return !a.Ready && a.Reason != "starting" })
+}
+
+// awaitEndOr waits until the run has ended, or the position has been told.
+func (s *fakeSource) awaitEndOr(r *guaranteeRun, lsn pgoutput.LSN) {
+	s.t.Helper()
+	s.eventually("end or confirmation", func() bool {
+		select {
+		case <-r.ended:
+			return true
+		default:
+			return slices.Contains(s.fake.Flushed(), lsn)
+		}
+	})
+}
+
+func TestServerThatIsTooOldIsRefused(t *testing.T) {
+	old := append([]pgfake.Rule{pgfake.On("server_version_num", pgfake.Row("120019"))}, robustDB.Rules()...)
+	s := newFake(t, pgfake.Script{pgfake.Login(), pgfake.Answer(old...)})
+	guaranteeWords(t, s.start(newGuaranteeSink()).wait().Error(), "server is PostgreSQL 12", "13 or newer", "upgrade")
 }

@@ -221,9 +221,6 @@ func TestRightLostWhileStreamingIsNamedAtTheNextConnection(t *testing.T) {
 // Failure 24 of docs/failures.md.
 func TestTablesOfEveryKindAndIdentityArrive(t *testing.T) {
 	s := pgShared(t)
-	if s.server.Version() < 13 {
-		t.Fatalf("PostgreSQL %d knows no publish_via_partition_root: use a newer one", s.server.Version())
-	}
 	s.exec(
 		"CREATE TYPE mood AS ENUM ('sad', 'happy')",
 		"CREATE TABLE plain (id int PRIMARY KEY, m mood)",
