@@ -143,6 +143,8 @@ func refusal(err error) (path, remedy string) {
 		return "database.sslMode", "turn ssl on in the server, or set database.sslMode to disable"
 	case errors.As(err, &dns):
 		return "database.host", "correct the name"
+	case errors.Is(err, errTooOld):
+		return "database.host", "upgrade the server, or name another"
 	}
 	return "database.host", "correct database.host and database.port, or start PostgreSQL; its listen_addresses and the firewalls have to let this host in"
 }

@@ -188,10 +188,12 @@ func (l *link) readVersion(ctx context.Context) error {
 		return fmt.Errorf("read server version: %w", err)
 	}
 	if l.version < oldestVersion {
-		return fatalf("server is PostgreSQL %d, walherald needs %d or newer; upgrade it", l.version/10000, oldestVersion/10000)
+		return fatalf("%w: it is PostgreSQL %d, walherald needs %d or newer; upgrade it", errTooOld, l.version/10000, oldestVersion/10000)
 	}
 	return nil
 }
+
+var errTooOld = errors.New("server is too old")
 
 // oldestVersion is the oldest server that walherald is tested with, as in
 // server_version_num.

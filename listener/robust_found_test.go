@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/internal/pgfake"
 	"github.com/walherald/walherald/listener/pgoutput"
 	"github.com/walherald/walherald/publisher"
@@ -123,5 +124,7 @@ func (s *fakeSource) awaitEndOr(r *guaranteeRun, lsn pgoutput.LSN) {
 func TestServerThatIsTooOldIsRefused(t *testing.T) {
 	old := append([]pgfake.Rule{pgfake.On("server_version_num", pgfake.Row("120019"))}, robustDB.Rules()...)
 	s := newFake(t, pgfake.Script{pgfake.Login(), pgfake.Answer(old...)})
-	guaranteeWords(t, s.start(newGuaranteeSink()).wait().Error(), "server is PostgreSQL 12", "13 or newer", "upgrade")
+	guaranteeWords(t, s.start(newGuaranteeSink()).wait().Error(), "PostgreSQL 12", "13 or newer", "upgrade")
+	found := Check(s.ctx, s.cfg, s.db)
+	expectFinding(t, found, config.FindingError, "database.host", "PostgreSQL 12", "upgrade the server")
 }
