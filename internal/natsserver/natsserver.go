@@ -19,6 +19,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -258,7 +259,25 @@ func (s *Server) Restart(ctx context.Context) error {
 	if err := s.process.Stop(ctx, syscall.SIGTERM); err != nil {
 		return err
 	}
-	return s.start(ctx)
+	return s.startAgain(ctx)
+}
+
+// startAgain starts the server on ports it had before. Connections of the one
+// that was killed can keep them taken for a moment.
+func (s *Server) startAgain(ctx context.Context) error {
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		err := s.start(ctx)
+		if !errors.Is(err, errEnded) || !strings.Contains(err.Error(), "address already in use") {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // Close ends the server at once, if it runs, and removes its folder. It may be

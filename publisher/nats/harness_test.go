@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -162,14 +163,7 @@ func storedMessages(t *testing.T, url string) []jetstream.Msg {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := js.Stream(ctx, "cdc")
-	if err != nil {
-		t.Fatal(err)
-	}
-	consumer, err := st.CreateConsumer(ctx, jetstream.ConsumerConfig{AckPolicy: jetstream.AckNonePolicy})
-	if err != nil {
-		t.Fatal(err)
-	}
+	st, consumer := openStream(ctx, t, js)
 	var all []jetstream.Msg
 	for left := int(st.CachedInfo().State.Msgs); left > 0; {
 		got, err := consumer.Fetch(min(left, 500), jetstream.FetchContext(ctx))
@@ -185,6 +179,27 @@ func storedMessages(t *testing.T, url string) []jetstream.Msg {
 		}
 	}
 	return all
+}
+
+// openStream finds stream cdc and makes a consumer of it. A node of a cluster that
+// has just been started again answers nothing until it has found the others.
+func openStream(ctx context.Context, t *testing.T, js jetstream.JetStream) (jetstream.Stream, jetstream.Consumer) {
+	t.Helper()
+	for {
+		st, err := js.Stream(ctx, "cdc")
+		if err == nil {
+			var c jetstream.Consumer
+			if c, err = st.CreateConsumer(ctx, jetstream.ConsumerConfig{AckPolicy: jetstream.AckNonePolicy}); err == nil {
+				return st, c
+			}
+		}
+		if !errors.Is(err, natsgo.ErrNoResponders) && !isAPIError(err) {
+			t.Fatal(err)
+		}
+		if waited := publisher.Sleep(ctx, 20*time.Millisecond); waited != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // expectExactly wants the changes 0 to n-1 once each and in order.
