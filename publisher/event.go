@@ -26,6 +26,18 @@ func (a Action) String() string {
 	return ""
 }
 
+// lower returns the action in small letters.
+func (a Action) lower() string {
+	if int(a) < len(actionsLower) {
+		return actionsLower[a]
+	}
+	return ""
+}
+
+var actionsLower = [...]string{
+	Insert: "insert", Update: "update", Delete: "delete", Truncate: "truncate", LogicalMessage: "message",
+}
+
 // Event is one committed change, or one logical message (PostgreSQL function
 // pg_logical_emit_message). All slices are views that are valid only until the
 // envelope has been written.

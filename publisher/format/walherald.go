@@ -2,7 +2,6 @@ package format
 
 import (
 	"maps"
-	"math/bits"
 	"slices"
 	"strconv"
 
@@ -99,7 +98,7 @@ func (p *walheraldPlan) Append(dst []byte, e *publisher.Event) []byte {
 		dst = p.appendUnchanged(dst, e)
 	}
 	dst = append(dst, p.tags...)
-	dst = appendLSN(dst, e.LSN)
+	dst = publisher.AppendLSN(dst, e.LSN)
 	dst = append(dst, `","xid":`...)
 	dst = strconv.AppendUint(dst, uint64(e.XID), 10)
 	dst = append(dst, `,"seq":`...)
@@ -169,20 +168,4 @@ func (c *walheraldColumn) append(dst []byte, v *publisher.Value, comma int) ([]b
 		return append(dst, "null"...), 0
 	}
 	return dst, comma
-}
-
-// appendLSN appends a position in the log as PostgreSQL writes it: two
-// hexadecimal numbers of 32 bits without leading zeros.
-func appendLSN(dst []byte, lsn uint64) []byte {
-	dst = appendHex(dst, uint32(lsn>>32))
-	dst = append(dst, '/')
-	return appendHex(dst, uint32(lsn))
-}
-
-// appendHex appends v in capital hexadecimal digits without leading zeros.
-func appendHex(dst []byte, v uint32) []byte {
-	for shift := (bits.Len32(v|1) - 1) &^ 3; shift >= 0; shift -= 4 {
-		dst = append(dst, "0123456789ABCDEF"[v>>shift&15])
-	}
-	return dst
 }

@@ -245,7 +245,7 @@ func TestUnchangedValueIsTheOneOfTheOldRow(t *testing.T) {
 func TestLSNIsWrittenAsPostgreSQLDoes(t *testing.T) {
 	for _, lsn := range []uint64{0, 1, 0xF, 0x10, 0x16B3748, 0xFFFFFFFF, 1 << 32, 0x16_B374D848, 1<<64 - 1} {
 		want := fmt.Sprintf("%X/%X", lsn>>32, uint32(lsn))
-		if got := string(appendLSN(nil, lsn)); got != want {
+		if got := string(publisher.AppendLSN(nil, lsn)); got != want {
 			t.Errorf("%d is written as %s, want %s", lsn, got, want)
 		}
 	}
