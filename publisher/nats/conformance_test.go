@@ -5,6 +5,10 @@ import (
 	"log/slog"
 	"testing"
 
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/walherald/walherald/internal/faultproxy"
 	"github.com/walherald/walherald/internal/natsserver"
 	"github.com/walherald/walherald/publisher"
 	"github.com/walherald/walherald/publisher/publishertest"
@@ -12,30 +16,72 @@ import (
 
 func TestConformance(t *testing.T) {
 	forBothModes(t, func(t *testing.T, mode string) {
-		publishertest.Run(t, func(t *testing.T) publishertest.Harness {
-			srv := natsserver.ForTest(t, natsserver.Options{})
-			makeStream(t, srv.URL(), streamFor(mode))
-			proxy, proxied := through(t, srv.URL())
-			return publishertest.Harness{
-				Topic: "cdc.t",
-				New: func(t *testing.T) publisher.Deliverer {
-					return New(Config{URLs: []string{proxied}, Topic: "cdc"}, Hooks{}, slog.New(slog.DiscardHandler))
-				},
-				Read: func(t *testing.T) []publishertest.Stored { return conformanceRead(t, srv.URL()) },
-				Cut:  proxy.Cut,
-				Kill: func(t *testing.T) {
-					if err := srv.Kill(); err != nil {
-						t.Error(err)
-					}
-				},
-				Restart: func(t *testing.T) {
-					if err := srv.Restart(t.Context()); err != nil {
-						t.Error(err)
-					}
-				},
-			}
-		})
+		publishertest.Run(t, func(t *testing.T) publishertest.Harness { return newConformance(t, mode).harness() })
 	})
+}
+
+// conformance is a server and a stream of one guarantee.
+type conformance struct {
+	server *natsserver.Server
+	stream jetstream.StreamConfig
+	proxy  *faultproxy.Proxy
+	url    string // of the proxy
+}
+
+func newConformance(t *testing.T, mode string) *conformance {
+	c := &conformance{server: natsserver.ForTest(t, natsserver.Options{}), stream: streamFor(mode)}
+	c.stream.MaxMsgSize = 8192
+	c.stream.Discard = jetstream.DiscardNew
+	makeStream(t, c.server.URL(), c.stream)
+	c.proxy, c.url = through(t, c.server.URL())
+	return c
+}
+
+func (c *conformance) harness() publishertest.Harness {
+	return publishertest.Harness{
+		Topic: "cdc.t",
+		New:   func(*testing.T) publisher.Deliverer { return c.open(Config{}, Hooks{}) },
+		NewSkipping: func(_ *testing.T, skipped func(publisher.Message)) publisher.Deliverer {
+			return c.open(Config{SkipOversize: true}, Hooks{Skipped: skipped})
+		},
+		Read:     func(t *testing.T) []publishertest.Stored { return conformanceRead(t, c.server.URL()) },
+		Cut:      c.proxy.Cut,
+		CutAfter: c.proxy.CutAfter,
+		Kill: func(t *testing.T) {
+			if err := c.server.Kill(); err != nil {
+				t.Error(err)
+			}
+		},
+		Restart: func(t *testing.T) {
+			if err := c.server.Restart(t.Context()); err != nil {
+				t.Error(err)
+			}
+		},
+		Refuse:   func(t *testing.T) func() { return c.limit(t, 150) },
+		Block:    func(t *testing.T) func() { return c.limit(t, 0) },
+		Denied:   denied,
+		TooLarge: 9000,
+	}
+}
+
+// open makes a Publisher behind the proxy.
+func (c *conformance) open(cfg Config, hooks Hooks) publisher.Deliverer {
+	cfg.URLs, cfg.Topic = []string{c.url}, "cdc"
+	return New(cfg, hooks, slog.New(slog.DiscardHandler))
+}
+
+// limit lets the stream take so many messages more until end is called.
+func (c *conformance) limit(t *testing.T, more int64) (end func()) {
+	full := c.stream
+	full.MaxMsgs = int64(len(storedMessages(t, c.server.URL()))) + more
+	makeStream(t, c.server.URL(), full)
+	return func() { makeStream(t, c.server.URL(), c.stream) }
+}
+
+func denied(t *testing.T) publisher.Deliverer {
+	srv := natsserver.InProcess(t, func(o *server.Options) { o.Username, o.Password = "u", "richtig" })
+	url := "nats://u:" + publishertest.Password + "@" + srv.Addr().String()
+	return New(Config{URLs: []string{url}, Topic: "cdc"}, Hooks{}, slog.New(slog.DiscardHandler))
 }
 
 func conformanceRead(t *testing.T, url string) []publishertest.Stored {

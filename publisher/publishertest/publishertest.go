@@ -4,39 +4,120 @@
 //
 //	publishertest.Run(t, func(t *testing.T) publishertest.Harness { ... })
 //
+// Each guarantee is a subtest with a [Harness] of its own, that is with a topic
+// nobody else writes to. The guarantees run one after the other, so a server
+// that takes seconds to start can be started once before Run and serve all of
+// them: the function then makes a new topic on it, and a guarantee that kills
+// or blocks the server has started or unblocked it again when it ends.
+//
+// What a destination cannot have it declares in [Harness.Lacks] with the reason,
+// which the passing test logs. A function that is missing without a reason fails
+// the test.
+//
+// Faults come at random places. The seed is logged; to meet the same places
+// again, run the test with -walherald.seed. How long a destination stays blocked
+// is -walherald.block.
+//
 // What is particular to one kind of server (limits, rights, its own ways to
 // fail) is tested beside its Deliverer.
 package publishertest
 
 import (
-	"context"
-	"fmt"
-	"sync"
+	"flag"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
-
-	"go.uber.org/goleak"
 
 	"github.com/walherald/walherald/publisher"
 )
 
-// timeout bounds what a guarantee waits for.
+// timeout bounds what a guarantee waits for, beside the time a destination is
+// kept blocked.
 const timeout = time.Minute
 
-// Harness is a destination that belongs to one test. All fields are needed.
+var (
+	blockFor = flag.Duration("walherald.block", 2*time.Second, "how long the conformance suite keeps a destination blocked")
+	seedFlag = flag.Uint64("walherald.seed", 0, "seed of the conformance suite's faults; 0 means a new one")
+)
+
+// Password is the password that [Harness.Denied] uses, so that the suite can
+// look for it in errors.
+const Password = "publishertest-geheim"
+
+// What a destination can do about a topic that is missing: the values of
+// publisher.missingTopic.
+const (
+	PolicyCreate = "create"
+	PolicyWait   = "wait"
+	PolicyStop   = "stop"
+)
+
+// Harness is a destination that belongs to one guarantee. Its functions may end
+// the test with t.Fatal but for Cut, Kill and Restart, which are also called
+// beside a delivery and have to use t.Error.
 type Harness struct {
 	// Topic is where messages go.
 	Topic string
-	// New makes a Deliverer for the destination. The suite closes it.
+	// New makes a Deliverer for the destination. The suite closes it, as all
+	// others.
 	New func(t *testing.T) publisher.Deliverer
 	// Read returns everything the destination holds, in its order; of what it
 	// keeps apart (partitions) the order among each other does not matter.
 	Read func(t *testing.T) []Stored
+
 	// Cut breaks all connections without a word.
 	Cut func()
+	// CutAfter breaks all connections once the client has sent another n bytes.
+	CutAfter func(n int64)
 	// Kill ends the destination's server as a power switch would, Restart
 	// starts it again with what it held and returns when it takes connections.
 	Kill, Restart func(t *testing.T)
+
+	// Refuse makes the destination refuse some messages, not all, until end is
+	// called, so that a delivery fails.
+	Refuse func(t *testing.T) (end func())
+	// Block makes the destination take nothing, full or blocked as it would be
+	// in practice, until end is called.
+	Block func(t *testing.T) (end func())
+	// Denied makes a Deliverer with credentials the destination refuses; where
+	// they hold a password it is Password.
+	Denied func(t *testing.T) publisher.Deliverer
+	// Missing makes a Deliverer for a topic (exchange, stream) that is not there,
+	// with one of the policies.
+	Missing func(t *testing.T, policy string) Missing
+	// TooLarge is the size of a body, in bytes, that the destination refuses.
+	TooLarge int
+	// NewSkipping is New with publisher.oversize: skip and the hook for what is
+	// skipped.
+	NewSkipping func(t *testing.T, skipped func(publisher.Message)) publisher.Deliverer
+
+	// NewContent is New for bodies of another Content. That of New is plain
+	// application/json.
+	NewContent func(t *testing.T, c publisher.Content) publisher.Deliverer
+	// Attributes names those of walherald's attributes that the destination
+	// keeps; nil means all. Where they have other names there, Read translates.
+	Attributes []string
+	// Prefix is what stands before the names of CloudEvents' attributes.
+	Prefix string
+	// SilentJSON is set if no content type is written for application/json that
+	// is not compressed.
+	SilentJSON bool
+
+	// Lacks says why the destination cannot have a guarantee, by its name.
+	Lacks map[string]string
+}
+
+// Missing is a destination whose topic is not there.
+type Missing struct {
+	Deliverer publisher.Deliverer
+	// Topic is where the messages go, Name what an error has to name: what is
+	// missing.
+	Topic, Name string
+	// Create makes what is missing.
+	Create func(t *testing.T)
+	// Read is that of the Harness, for this topic.
+	Read func(t *testing.T) []Stored
 }
 
 // Stored is one message as the destination gives it to consumers.
@@ -44,208 +125,88 @@ type Stored struct {
 	ID   publisher.ID
 	Key  []byte // nil where the destination keeps none
 	Body []byte
+	// Attributes is what stands beside the body. Others than walherald's and
+	// CloudEvents' do not matter.
+	Attributes map[string]string
+	// Type and Encoding are the content type and encoding, wherever the protocol
+	// keeps them; empty if it holds none.
+	Type, Encoding string
+}
+
+// A guarantee is one subtest and the fields of Harness it cannot do without.
+type guarantee struct {
+	name  string
+	needs []string
+	test  func(*testing.T, Harness)
+}
+
+var guarantees = []guarantee{
+	{"DeliveredMeansStored", nil, deliveredMeansStored},
+	{"RepeatsCarryEqualIDs", nil, repeatsCarryEqualIDs},
+	{"CancelledContextIsNeverADelivery", nil, cancelledIsNoDelivery},
+	{"BatchCancelledInTheMiddleGoesOnInOrder", nil, cancelledInTheMiddle},
+	{"CloseLeavesNoGoroutine", nil, closeLeavesNothing},
+	{"AttributesStandBesideTheBody", []string{"NewContent"}, attributesStandBeside},
+	{"BatchCutAnywhereLosesNothing", []string{"CutAfter"}, cutAnywhere},
+	{"OrderOfAKeyHoldsThroughFaults", []string{"Cut", "Kill", "Restart"}, orderHolds},
+	{"BatchKilledInTheMiddleLosesNothing", []string{"Kill", "Restart"}, killedInTheMiddle},
+	{"DeliveredOutlivesAKill", []string{"Kill", "Restart"}, deliveredOutlivesKill},
+	{"EmptyBatchAsksTheDestination", []string{"Kill", "Restart"}, emptyBatchAsks},
+	{"RefusedMessagesAreNotPassed", []string{"Refuse"}, refusedAreNotPassed},
+	{"BlockedDestinationIsWaitedFor", []string{"Block"}, blockedIsWaitedFor},
+	{"DeniedCredentialsEndTheRetries", []string{"Denied"}, deniedEndsRetries},
+	{"MissingTopicIsCreated", []string{"Missing"}, missingIsCreated},
+	{"MissingTopicIsWaitedFor", []string{"Missing"}, missingIsWaitedFor},
+	{"MissingTopicEndsTheRetries", []string{"Missing"}, missingEndsRetries},
+	{"OversizeStopsBehindWhatCameBefore", []string{"TooLarge"}, oversizeStops},
+	{"OversizeIsSkippedAlone", []string{"TooLarge", "NewSkipping"}, oversizeIsSkipped},
 }
 
 // Run tests all guarantees, each with a Harness of its own.
 func Run(t *testing.T, start func(t *testing.T) Harness) {
-	for name, guarantee := range map[string]func(*testing.T, Harness){
-		"DeliveredMeansStored":             deliveredMeansStored,
-		"OrderOfAKeyHoldsThroughFaults":    orderHolds,
-		"EmptyBatchAsksTheDestination":     emptyBatchAsks,
-		"CancelledContextIsNeverADelivery": cancelledIsNoDelivery,
-		"RepeatsCarryEqualIDs":             repeatsCarryEqualIDs,
-		"CloseLeavesNoGoroutine":           closeLeavesNothing,
-		"DeliveredOutlivesAKill":           deliveredOutlivesKill,
-	} {
-		t.Run(name, func(t *testing.T) { guarantee(t, start(t)) })
+	for _, g := range guarantees {
+		t.Run(g.name, func(t *testing.T) {
+			h := start(t)
+			h.checkLacks(t)
+			if reason := h.Lacks[g.name]; reason != "" {
+				t.Logf("not had by this destination: %s", reason)
+				return
+			}
+			h.checkNeeds(t, g.needs)
+			g.test(t, h)
+		})
 	}
 }
 
-const (
-	writer = "publishertest"
-	keys   = 5
-)
-
-// id is the id of message n.
-func id(n int) publisher.ID {
-	made, err := publisher.NewID(uint64(1+n/3), uint64(n%3), 7)
-	if err != nil {
-		panic(err)
-	}
-	return made
-}
-
-func key(n int) string { return fmt.Sprintf("key-%d", n%keys) }
-
-// messages makes count messages from number first on.
-func (h Harness) messages(first, count int) []publisher.Message {
-	batch := make([]publisher.Message, count)
-	for i := range batch {
-		n := first + i
-		batch[i] = publisher.Message{
-			ID: id(n), Writer: writer, Topic: h.Topic, Table: "public.t", Action: publisher.Insert,
-			Key: []byte(key(n)), Body: fmt.Appendf(nil, `{"n":%d,"key":%q}`, n, key(n)), CommitTime: int64(n),
-		}
-	}
-	return batch
-}
-
-// numbers reads the numbers of the stored messages and checks all else in them.
-func (h Harness) numbers(t *testing.T) []int {
-	t.Helper()
-	var numbers []int
-	for _, s := range h.Read(t) {
-		var n int
-		if _, err := fmt.Sscanf(string(s.Body), `{"n":%d,`, &n); err != nil {
-			t.Fatalf("body %q: %v", s.Body, err)
-		}
-		want := h.messages(n, 1)[0]
-		if string(s.Body) != string(want.Body) || s.ID != want.ID || (s.Key != nil && string(s.Key) != string(want.Key)) {
-			t.Fatalf("message %d is stored as %v %q %q", n, s.ID, s.Key, s.Body)
-		}
-		numbers = append(numbers, n)
-	}
-	return numbers
-}
-
-// open makes a Deliverer that ends with the test.
-func (h Harness) open(t *testing.T) publisher.Deliverer {
-	t.Helper()
-	d := h.New(t)
-	t.Cleanup(func() {
-		if err := d.Close(); err != nil {
-			t.Errorf("close: %v", err)
-		}
-	})
-	return d
-}
-
-func deliver(t *testing.T, d publisher.Deliverer, batch []publisher.Message) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), timeout)
-	defer cancel()
-	if err := d.Deliver(ctx, batch); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// expectAll wants the messages below count stored, the first occurrences of
-// each key in order.
-func expectAll(t *testing.T, numbers []int, count int) {
-	t.Helper()
-	next := make(map[string]int) // the number each key goes on with
-	for n := range keys {
-		next[key(n)] = n
-	}
-	for at, n := range numbers {
-		k := key(n)
-		if n > next[k] {
-			t.Fatalf("message %d of %s comes before %d, at place %d", n, k, next[k], at)
-		}
-		if n == next[k] {
-			next[k] += keys
-		}
-	}
-	for k, n := range next {
-		if n < count {
-			t.Errorf("message %d of %s is missing", n, k)
+// checkLacks refuses names that are none of a guarantee.
+func (h *Harness) checkLacks(t *testing.T) {
+	for name := range h.Lacks {
+		if !slices.ContainsFunc(guarantees, func(g guarantee) bool { return g.name == name }) {
+			t.Fatalf("Harness.Lacks names %s, which is no guarantee", name)
 		}
 	}
 }
 
-func deliveredMeansStored(t *testing.T, h Harness) {
-	d := h.open(t)
-	count := 0
-	for _, size := range []int{1, 2, 1000, 1, 300} {
-		deliver(t, d, h.messages(count, size))
-		count += size
-		expectAll(t, h.numbers(t), count)
+// checkNeeds wants the fields to be there.
+func (h *Harness) checkNeeds(t *testing.T, fields []string) {
+	has := map[string]bool{
+		"Cut": h.Cut != nil, "CutAfter": h.CutAfter != nil, "Kill": h.Kill != nil, "Restart": h.Restart != nil,
+		"Refuse": h.Refuse != nil, "Block": h.Block != nil, "Denied": h.Denied != nil, "Missing": h.Missing != nil,
+		"TooLarge": h.TooLarge > 0, "NewSkipping": h.NewSkipping != nil, "NewContent": h.NewContent != nil,
 	}
-}
-
-func orderHolds(t *testing.T, h Harness) {
-	failed := 0
-	d := publisher.Retry(h.open(t), 0, publisher.RetryHooks{
-		Failed: func(error, *publisher.Message, time.Duration) { failed++ },
-	})
-	const batches, size = 30, 200
-	var faults sync.WaitGroup // each comes while a batch is written
-	defer faults.Wait()
-	for b := range batches {
-		switch b % 10 {
-		case 3, 6:
-			faults.Go(h.Cut)
-		case 8:
-			h.Kill(t)
-			faults.Go(func() { h.Restart(t) })
-		}
-		deliver(t, d, h.messages(b*size, size))
-		faults.Wait()
-	}
-	if failed == 0 {
-		t.Error("no attempt has failed: the test shows nothing")
-	}
-	expectAll(t, h.numbers(t), batches*size)
-}
-
-func emptyBatchAsks(t *testing.T, h Harness) {
-	d := h.open(t)
-	deliver(t, d, nil)
-	h.Kill(t)
-	ctx, cancel := context.WithTimeout(t.Context(), timeout)
-	defer cancel()
-	if err := d.Deliver(ctx, nil); err == nil || publisher.IsPermanent(err) || ctx.Err() != nil {
-		t.Errorf("a destination that is down answers %v", err)
-	}
-	h.Restart(t)
-	deliver(t, publisher.Retry(d, 0, publisher.RetryHooks{}), nil)
-	if got := h.numbers(t); len(got) != 0 {
-		t.Errorf("%d messages are stored", len(got))
-	}
-}
-
-func cancelledIsNoDelivery(t *testing.T, h Harness) {
-	d := h.open(t)
-	deliver(t, d, h.messages(0, 10))
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	for _, batch := range [][]publisher.Message{nil, h.messages(10, 10)} {
-		if err := d.Deliver(ctx, batch); err == nil || publisher.IsPermanent(err) {
-			t.Errorf("%d messages with a cancelled context: %v", len(batch), err)
+	for _, field := range fields {
+		if !has[field] {
+			t.Fatalf("Harness.%s is missing, and Harness.Lacks gives no reason for %s", field, t.Name())
 		}
 	}
-	deliver(t, d, h.messages(10, 10))
-	expectAll(t, h.numbers(t), 20)
 }
 
-func repeatsCarryEqualIDs(t *testing.T, h Harness) {
-	for range 2 { // the second as after a restart
-		d := h.New(t)
-		deliver(t, d, h.messages(0, 50))
-		deliver(t, d, h.messages(20, 50))
-		if err := d.Close(); err != nil {
-			t.Error(err)
-		}
+// random makes the test's source of random numbers and logs its seed.
+func random(t *testing.T) *rand.Rand {
+	seed := *seedFlag
+	if seed == 0 {
+		seed = rand.Uint64()
 	}
-	expectAll(t, h.numbers(t), 70) // which compares the ids
-}
-
-func closeLeavesNothing(t *testing.T, h Harness) {
-	// What the destination itself starts at the first message is not meant.
-	deliver(t, h.open(t), h.messages(0, 1))
-	running := goleak.IgnoreCurrent()
-	d := h.New(t)
-	deliver(t, d, h.messages(1, 100))
-	if err := d.Close(); err != nil {
-		t.Error(err)
-	}
-	goleak.VerifyNone(t, running)
-}
-
-func deliveredOutlivesKill(t *testing.T, h Harness) {
-	d := h.open(t)
-	deliver(t, d, h.messages(0, 500))
-	h.Kill(t)
-	h.Restart(t)
-	expectAll(t, h.numbers(t), 500)
+	t.Logf("run again with -walherald.seed=%d", seed)
+	return rand.New(rand.NewPCG(seed, 0))
 }
