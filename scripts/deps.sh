@@ -158,10 +158,46 @@ need_postgresql_version() {
 	mv -T "$fetched" "$folder" 2>/dev/null || rm -rf "$fetched"
 }
 
+# need_rabbitmq wants RabbitMQ for its programs only, as PostgreSQL.
+need_rabbitmq() {
+	has_rabbitmq && return
+	without_service install RabbitMQ rabbitmq-server
+	has_rabbitmq || fail "RabbitMQ is installed but its programs are not found: set WALHERALD_RABBITMQ_BIN to the folder of rabbitmq-server and rabbitmqctl"
+}
+
+# has_rabbitmq looks where internal/rabbitserver looks.
+has_rabbitmq() {
+	local folder=${WALHERALD_RABBITMQ_BIN:-/usr/lib/rabbitmq/bin}
+	[ -x "$folder/rabbitmq-server" ] && [ -x "$folder/rabbitmqctl" ] && command -v epmd >/dev/null && return
+	[ -z "${WALHERALD_RABBITMQ_BIN:-}" ] ||
+		fail "WALHERALD_RABBITMQ_BIN is $folder, where there is no RabbitMQ: set it to the folder of rabbitmq-server and rabbitmqctl, or unset it"
+	return 1
+}
+
+policy=/usr/sbin/policy-rc.d
+
+# without_service COMMAND... keeps packages from starting services while the
+# command runs. A policy that is there already is put aside meanwhile.
+without_service() {
+	need_root RabbitMQ rabbitmq-server
+	trap restore_policy EXIT
+	[ ! -e "$policy" ] || as_root mv "$policy" "$policy.walherald"
+	printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+	as_root chmod 755 "$policy"
+	"$@"
+	restore_policy
+	trap - EXIT
+}
+
+restore_policy() {
+	as_root rm -f "$policy"
+	[ ! -e "$policy.walherald" ] || as_root mv "$policy.walherald" "$policy"
+}
+
 for dependency in "$@"; do
 	case $dependency in
-	make | go | gcc | npm | postgresql) "need_$dependency" ;;
+	make | go | gcc | npm | postgresql | rabbitmq) "need_$dependency" ;;
 	postgresql-*) need_postgresql_version "${dependency#postgresql-}" ;;
-	*) fail "deps.sh knows make, go, gcc, npm, postgresql and postgresql-VERSION, not $dependency" ;;
+	*) fail "deps.sh knows make, go, gcc, npm, postgresql, rabbitmq and postgresql-VERSION, not $dependency" ;;
 	esac
 done
