@@ -3,19 +3,16 @@ package format
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"fmt"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"unicode/utf8"
 
 	"github.com/walherald/walherald/publisher"
 )
-
-var update = flag.Bool("update", false, "write the golden files in testdata anew")
 
 // Values of rows, for short.
 var (
@@ -28,8 +25,8 @@ func text(s string) publisher.Value {
 	return publisher.Value{Kind: publisher.Text, Text: []byte(s)}
 }
 
-// column returns a column whose values are written by appendJSON.
-func column(name string, appendJSON func(dst, text []byte) []byte) publisher.Column {
+// newColumn returns a column whose values are written by appendJSON.
+func newColumn(name string, appendJSON func(dst, text []byte) []byte) publisher.Column {
 	return publisher.Column{Name: name, AppendJSON: appendJSON}
 }
 
@@ -43,8 +40,9 @@ func appendBool(dst, text []byte) []byte {
 // users is a table with six columns of common types.
 func users() *publisher.Table {
 	return &publisher.Table{Schema: "public", Name: "users", Columns: []publisher.Column{
-		column("id", AppendNumber), column("name", AppendString), column("email", AppendString),
-		column("active", appendBool), column("balance", AppendNumber), column("created_at", AppendString),
+		{Name: "id", Key: true, AppendJSON: AppendNumber},
+		newColumn("name", AppendString), newColumn("email", AppendString),
+		newColumn("active", appendBool), newColumn("balance", AppendNumber), newColumn("created_at", AppendString),
 	}}
 }
 
@@ -57,7 +55,7 @@ func event(t *publisher.Table, action publisher.Action, newRow, oldRow []publish
 	return &publisher.Event{
 		ID: id, Action: action, Table: t, New: newRow, Old: oldRow,
 		LSN: 0x16B3748, XID: 742, Ordinal: 1,
-		CommitTimeText: []byte("2024-02-29T12:34:56.789012Z"),
+		CommitTime: 1709210096789012, CommitTimeText: []byte("2024-02-29T12:34:56.789012Z"),
 	}
 }
 
@@ -68,70 +66,35 @@ func userRow(name string) []publisher.Value {
 	}
 }
 
-func body(e *publisher.Event, tags map[string]string) []byte {
-	return Walherald{}.Plan(e.Table, tags).Append(nil, e)
+// message returns the event of a logical message, as package listener makes it.
+func message(prefix string, content, base64 publisher.Value) *publisher.Event {
+	return event(&publisher.Table{Columns: []publisher.Column{
+		{Name: "prefix", Key: true, AppendJSON: AppendString},
+		newColumn("transactional", appendBool),
+		newColumn("content", AppendString), newColumn("contentBase64", AppendString),
+	}}, publisher.LogicalMessage, []publisher.Value{text(prefix), text("t"), content, base64}, nil)
 }
 
-func TestWalheraldBodiesAreThoseOfTheGoldenFile(t *testing.T) {
-	table := users()
-	odd := &publisher.Table{Schema: `My "Schema"`, Name: "größe.\n", Columns: []publisher.Column{
-		column(`a"b\`, AppendString), column("東京", AppendDocument), column("", AppendString),
-	}}
-	key := []publisher.Value{text("122"), absent, absent, absent, absent, absent}
-	first := event(table, publisher.Insert, userRow("first"), nil)
-	first.ID, first.LSN, first.XID, first.Ordinal = publisher.ID{}, 0, 0, 0
-	last := event(table, publisher.Insert, userRow("last"), nil)
-	last.LSN, last.XID, last.Ordinal = 1<<64-1, 1<<32-1, 1<<64-1
+var testSource = Source{Host: "db1", Database: "shop", Slot: "walherald"}
 
-	bodies := []struct {
-		about string
-		event *publisher.Event
-		tags  map[string]string
-	}{
-		{"an insert", event(table, publisher.Insert, userRow(`Ada "Countess" Lovelace`), nil), nil},
-		{"nulls and a column that is not published", event(table, publisher.Insert, []publisher.Value{absent, null, text(""), null, absent, null}, nil), nil},
-		{"tags", event(table, publisher.Insert, userRow("tagged"), nil), map[string]string{"zone": "b", "env": "dev", `"`: "\n"}},
-		{"an update, old row unknown", event(table, publisher.Update, userRow("new"), nil), nil},
-		{"an update of the key", event(table, publisher.Update, userRow("new"), key), nil},
-		{"an update with the old row", event(table, publisher.Update, userRow("new"), userRow("old")), nil},
-		{"unchanged large values", event(table, publisher.Update, []publisher.Value{unchanged, unchanged, text("e"), null, unchanged, null}, nil), nil},
-		{"unchanged large values, filled from the old row where it holds them", event(table, publisher.Update,
-			[]publisher.Value{unchanged, unchanged, unchanged, unchanged, text("1"), text("2")},
-			[]publisher.Value{text("9"), null, absent, unchanged, text("1"), null}), nil},
-		{"a delete by key", event(table, publisher.Delete, nil, key), nil},
-		{"a truncation", event(table, publisher.Truncate, nil, nil), nil},
-		{"a table without columns", event(&publisher.Table{Schema: "s", Name: "t"}, publisher.Insert, nil, nil), nil},
-		{"odd names", event(odd, publisher.Update, []publisher.Value{unchanged, text(`{"n": 1e400}`), unchanged}, nil), nil},
-		{"the smallest numbers", first, nil},
-		{"the largest numbers", last, nil},
-	}
-	var got bytes.Buffer
-	for _, b := range bodies {
-		encoded := body(b.event, b.tags)
-		if !json.Valid(encoded) {
-			t.Errorf("%s: body is not JSON: %s", b.about, encoded)
-		}
-		fmt.Fprintf(&got, "# %s\n%s\n", b.about, encoded)
-	}
-	golden(t, "testdata/walherald.txt", got.Bytes())
-}
-
-// golden compares got with a file, or writes it there.
-func golden(t *testing.T, file string, got []byte) {
+// envelopes returns all envelopes by name.
+func envelopes(t testing.TB) map[string]Envelope {
 	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
+	all := map[string]Envelope{}
+	for _, name := range []string{
+		EnvelopeWalherald, EnvelopeWalListener, EnvelopePGEvents, EnvelopePSQLStreamer, EnvelopeSetu, EnvelopeCloudEvents, EnvelopeDebezium,
+	} {
+		e, _, err := New(Options{Envelope: name, Source: testSource})
+		if err != nil {
 			t.Fatal(err)
 		}
-		return
+		all[name] = e
 	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("got\n%s\nwant, as in %s,\n%s", got, file, want)
-	}
+	return all
+}
+
+func body(e *publisher.Event, tags map[string]string) []byte {
+	return Walherald{testSource}.Plan(e.Table, tags).Append(nil, e)
 }
 
 func TestMembersStandInTheDocumentedOrder(t *testing.T) {
@@ -153,7 +116,7 @@ func TestMembersStandInTheDocumentedOrder(t *testing.T) {
 	}
 	want := []string{
 		"id", "schema", "table", "action", "data", "dataOld", "commitTime",
-		"unchangedToastedValues", "tags", "lsn", "xid", "seq",
+		"unchangedToastedValues", "tags", "lsn", "xid", "seq", "source",
 	}
 	if !slices.Equal(members, want) {
 		t.Errorf("members are %q, want %q", members, want)
@@ -161,11 +124,14 @@ func TestMembersStandInTheDocumentedOrder(t *testing.T) {
 }
 
 func TestBodyIsAppendedToWhatIsThere(t *testing.T) {
-	e := event(users(), publisher.Insert, userRow("Ada"), nil)
-	plan := Walherald{}.Plan(e.Table, nil)
-	once := plan.Append(nil, e)
-	if got := plan.Append(slices.Clone(once), e); !bytes.Equal(got, append(slices.Clone(once), once...)) {
-		t.Errorf("two bodies in a row are %s", got)
+	for name, envelope := range envelopes(t) {
+		for _, c := range goldenCases() {
+			plan := envelope.Plan(c.event.Table, c.tags)
+			once := plan.Append(nil, c.event)
+			if got := plan.Append(slices.Clone(once), c.event); !bytes.Equal(got, append(slices.Clone(once), once...)) {
+				t.Errorf("%s: %s: two bodies in a row are %s", name, c.about, got)
+			}
+		}
 	}
 }
 
@@ -194,7 +160,7 @@ func FuzzBodiesAreJSONWhateverTheNamesAndValues(f *testing.F) {
 			values[i] = publisher.Value{Kind: publisher.ValueKind(kinds[i] % 4), Text: []byte([]string{value, other}[i%2])}
 		}
 		e := event(&publisher.Table{Schema: schema, Name: table, Columns: []publisher.Column{
-			column(first, AppendString), column(second, AppendDocument),
+			newColumn(first, AppendString), newColumn(second, AppendDocument),
 		}}, publisher.Update, values[:2], values[2:])
 
 		encoded := body(e, map[string]string{first: value, second: other})
@@ -206,6 +172,34 @@ func FuzzBodiesAreJSONWhateverTheNamesAndValues(f *testing.F) {
 			t.Fatalf("names are lost in %s", encoded)
 		}
 		checkRows(t, e, &got)
+	})
+}
+
+func FuzzBodiesOfAllEnvelopesAreJSON(f *testing.F) {
+	f.Add("public", "users", "id", "name", "1", "Ada", "shop", []byte{2, 2, 0, 1, 2})
+	f.Add(`"\`, "\n\x00", "\u2028", "größe", `{"`, "\xff", "\xff/?", []byte{3, 3, 2, 1, 1})
+	f.Add("", "", "prefix", "content", "\x00\xff", "x", "", []byte{2, 2, 0, 0, 5})
+	f.Fuzz(func(t *testing.T, schema, table, first, second, value, other, database string, kinds []byte) {
+		if len(kinds) < 5 {
+			return
+		}
+		values := make([]publisher.Value, 4)
+		for i := range values {
+			values[i] = publisher.Value{Kind: publisher.ValueKind(kinds[i] % 4), Text: []byte([]string{value, other}[i%2])}
+		}
+		e := event(&publisher.Table{Schema: schema, Name: table, Columns: []publisher.Column{
+			newColumn(first, AppendString), newColumn(second, AppendDocument),
+		}}, publisher.Insert+publisher.Action(kinds[4]%5), values[:2], values[2:])
+		for name := range envelopes(t) {
+			envelope, _, err := New(Options{Envelope: name, Source: Source{Host: database, Database: database, Slot: database}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			encoded := envelope.Plan(e.Table, map[string]string{first: value}).Append(nil, e)
+			if !json.Valid(encoded) || !utf8.Valid(encoded) {
+				t.Errorf("body of %s is not JSON: %q", name, encoded)
+			}
+		}
 	})
 }
 
@@ -251,21 +245,69 @@ func TestLSNIsWrittenAsPostgreSQLDoes(t *testing.T) {
 	}
 }
 
+// The events are those that come by the million: rows, and large ones.
 func TestBodiesAllocateNothing(t *testing.T) {
 	row := userRow(strings.Repeat("é \"", 100))
 	row[2] = unchanged
-	e := event(users(), publisher.Update, row, userRow("old")[:1])
-	plan := Walherald{}.Plan(e.Table, map[string]string{"env": "dev"})
-	dst := make([]byte, 0, 4096)
-	if n := testing.AllocsPerRun(100, func() { plan.Append(dst, e) }); n != 0 {
-		t.Errorf("%v allocations a body", n)
+	table := users()
+	for _, e := range []*publisher.Event{
+		event(table, publisher.Insert, row, nil), event(table, publisher.Update, row, userRow("old")[:1]),
+		event(table, publisher.Delete, nil, row), event(table, publisher.Truncate, nil, nil),
+	} {
+		for name, envelope := range envelopes(t) {
+			plan := envelope.Plan(table, map[string]string{"env": "dev"})
+			dst := make([]byte, 0, 8192)
+			if n := testing.AllocsPerRun(100, func() { plan.Append(dst, e) }); n != 0 {
+				t.Errorf("%s: %v allocations for the body of %s", name, n, e.Action)
+			}
+		}
 	}
 }
 
-func BenchmarkWalheraldInsertOfSixColumns(b *testing.B) {
+// Many tables' events are encoded at once, and some of one table.
+func TestPlanCanBeUsedBySeveralGoroutines(t *testing.T) {
+	for name, envelope := range envelopes(t) {
+		e := event(users(), publisher.Update, userRow("new"), userRow("old"))
+		plan := envelope.Plan(e.Table, nil)
+		want := plan.Append(nil, e)
+		together(func() {
+			if got := plan.Append(nil, e); !bytes.Equal(got, want) {
+				t.Errorf("%s: got %s, want %s", name, got, want)
+			}
+		})
+	}
+}
+
+// together runs f in several goroutines at once, some times each.
+func together(f func()) {
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 25 {
+				f()
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func BenchmarkInsertOfSixColumns(b *testing.B) {
 	e := event(users(), publisher.Insert, userRow("Ada Lovelace"), nil)
-	plan := Walherald{}.Plan(e.Table, nil)
-	dst := make([]byte, 0, 1024)
+	for name, envelope := range envelopes(b) {
+		b.Run(name, func(b *testing.B) { benchmarkBody(b, envelope.Plan(e.Table, nil), e) })
+	}
+}
+
+func BenchmarkUpdateOfSixColumns(b *testing.B) {
+	e := event(users(), publisher.Update, userRow("Ada Lovelace"), userRow("Ada Byron"))
+	for name, envelope := range envelopes(b) {
+		b.Run(name, func(b *testing.B) { benchmarkBody(b, envelope.Plan(e.Table, nil), e) })
+	}
+}
+
+func benchmarkBody(b *testing.B, plan Plan, e *publisher.Event) {
+	b.Helper()
+	dst := make([]byte, 0, 4096)
 	b.SetBytes(int64(len(plan.Append(dst, e))))
 	b.ReportAllocs()
 	for b.Loop() {
