@@ -48,7 +48,7 @@ func TestBodySaysWhereTheChangeStands(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `2 {"id":"` + id.String() + `","schema":"public","table":"users","action":"INSERT","data":{"id":"2"},"dataOld":{},` +
-		`"commitTime":"2024-02-23T10:40:00.123456Z","unchangedToastedValues":[],"tags":{},"lsn":"16/B374D848","xid":3010779208,"seq":1}`
+		`"commitTime":"2024-02-23T10:40:00.123456Z","unchangedToastedValues":[],"tags":{},"lsn":"16/B374D848","xid":3010779208,"seq":1,"source":{"database":"","slot":""}}`
 	if r.bodies[1] != want {
 		t.Errorf("got  %s\nwant %s", r.bodies[1], want)
 	}

@@ -64,7 +64,7 @@ func TestBodyOfAMessageHasItsPartsAsData(t *testing.T) {
 	}
 	for i, want := range []string{
 		`"schema":"","table":"","action":"MESSAGE","data":{"prefix":"outbox","transactional":false,"content":"say \"hi\"\u0000"},"dataOld":{},` +
-			`"commitTime":"2024-02-23T10:40:00.123456Z","unchangedToastedValues":[],"tags":{},"lsn":"16/B374D847","xid":0,"seq":0}`,
+			`"commitTime":"2024-02-23T10:40:00.123456Z","unchangedToastedValues":[],"tags":{},"lsn":"16/B374D847","xid":0,"seq":0,"source":{"database":"","slot":""}}`,
 		`"data":{"prefix":"outbox","transactional":false,"contentBase64":"ww=="},"dataOld":{},`,
 	} {
 		if !strings.Contains(r.bodies[i], want) {
