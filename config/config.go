@@ -20,9 +20,11 @@ import "time"
 
 // Config is a whole configuration file.
 type Config struct {
-	Listener   Listener   `yaml:"listener"`
-	Database   Database   `yaml:"database"`
-	Publisher  Publisher  `yaml:"publisher"`
+	Listener  Listener  `yaml:"listener"`
+	Database  Database  `yaml:"database"`
+	Publisher Publisher `yaml:"publisher"`
+	// Publishers takes the place of Publisher where there are several.
+	Publishers Publishers `yaml:"publishers"`
 	Logger     Logger     `yaml:"logger"`
 	Monitoring Monitoring `yaml:"monitoring"`
 	// Tags stand on every event.
@@ -247,70 +249,6 @@ type SSL struct {
 	SkipVerify bool `yaml:"skipVerify"`
 	// CACert is a PEM file with the authorities to trust instead of the system's.
 	CACert string `yaml:"caCert"`
-}
-
-// The publisher types a configuration can name.
-const (
-	PublisherNATS     = "nats"
-	PublisherKafka    = "kafka"
-	PublisherRabbitMQ = "rabbitmq"
-	PublisherPubSub   = "google_pubsub"
-	PublisherStdout   = "stdout"
-	PublisherDiscard  = "discard"
-)
-
-// Publisher says where changes go.
-type Publisher struct {
-	// Type is one of the Publisher constants; Load writes it in lower case, as
-	// every value here that is one of a fixed set.
-	Type string `yaml:"type"`
-	// Address lists the brokers. In YAML: a list, or one string with commas.
-	Address Addresses `yaml:"address"`
-	// Topic is the first part of every topic; for NATS also the stream.
-	Topic string `yaml:"topic"`
-	// TopicPrefix comes between Topic and the table's part.
-	TopicPrefix string `yaml:"topicPrefix"`
-	// MessageKeyFrom names the columns whose values are the message key of the
-	// tables that have them all.
-	MessageKeyFrom []string `yaml:"messageKeyFrom"`
-	// ExchangeKind is fanout, topic or direct (RabbitMQ).
-	ExchangeKind string `yaml:"exchangeKind"`
-	// EnableTLS speaks TLS to the brokers. The keys below refine it and are an
-	// error without it. All four also answer to enable_tls, client_cert,
-	// client_key and ca_cert.
-	EnableTLS bool `yaml:"enableTLS" alias:"enable_tls"`
-	// ClientCert and ClientKey are PEM files and go together.
-	ClientCert string `yaml:"clientCert" alias:"client_cert"`
-	ClientKey  string `yaml:"clientKey" alias:"client_key"`
-	// CACert is a PEM file with the authorities to trust instead of the system's.
-	CACert string `yaml:"caCert" alias:"ca_cert"`
-	// PubSubProjectID is the Google Cloud project (Pub/Sub).
-	PubSubProjectID string `yaml:"pubSubProjectID" alias:"pubsub_project_id"`
-	// EnableOrdering publishes with ordering keys (Pub/Sub).
-	EnableOrdering bool `yaml:"enableOrdering"`
-	// Oversize says what happens to a message that is larger than the broker
-	// takes: OversizeStop or OversizeSkip.
-	Oversize string `yaml:"oversize"`
-	// Embedded runs a JetStream server inside walherald (type nats).
-	Embedded *Embedded `yaml:"embedded"`
-}
-
-// What can happen to a message that is too large for its broker.
-const (
-	OversizeStop = "stop"
-	OversizeSkip = "skip"
-)
-
-// Embedded is a JetStream server inside walherald: no broker is needed.
-type Embedded struct {
-	// Listen is the address clients connect to, host:port. Port 0 means any.
-	Listen string `yaml:"listen"`
-	// StoreDir is the folder the streams are kept in.
-	StoreDir string `yaml:"storeDir"`
-	// SyncInterval is how often the store is forced to disk, which is what a
-	// power loss can take from it; 0 means before every confirmation. The death
-	// of the process alone takes nothing.
-	SyncInterval time.Duration `yaml:"syncInterval"`
 }
 
 // Logger says how walherald logs.

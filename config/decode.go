@@ -201,13 +201,13 @@ func hint(name string, fields []field) string {
 			spellings = append(spellings, f.alias)
 		}
 	}
-	if near := nearest(name, spellings); near != "" {
-		return "did you mean " + strconv.Quote(near) + "?"
-	}
 	for _, k := range schema {
 		if strings.EqualFold(k.path[strings.LastIndexByte(k.path, '.')+1:], name) {
 			return "did you mean " + k.path + "?"
 		}
+	}
+	if near := nearest(name, spellings); near != "" {
+		return "did you mean " + strconv.Quote(near) + "?"
 	}
 	return "known here: " + strings.Join(here, ", ")
 }

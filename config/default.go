@@ -16,8 +16,19 @@ func Default() Config {
 			Values:            Values{Numeric: NumericNumber, Bytea: ByteaHex},
 		},
 		Database:  Database{Port: 5432},
-		Publisher: Publisher{ExchangeKind: "topic", Oversize: OversizeStop},
+		Publisher: defaultPublisher(),
 		Logger:    Logger{Level: "info", Fmt: "json"},
+	}
+}
+
+// defaultPublisher is what each publisher begins with.
+func defaultPublisher() Publisher {
+	return Publisher{
+		Envelope: EnvelopeWalherald, CloudEvents: CloudEventsStructured, BodyCompression: CompressionNone,
+		Oversize: OversizeStop, ExchangeKind: "topic", EnableOrdering: true,
+		NATS:   NATS{Replicas: 1, Storage: StorageFile},
+		Kafka:  Kafka{SASL: SASLNone, Compression: CompressionNone},
+		PubSub: PubSub{MaxBatchMessages: maxPubSubMessages, MaxBatchBytes: 9 << 20},
 	}
 }
 

@@ -102,7 +102,7 @@ func typeName(typ reflect.Type) string {
 		return "secret"
 	case "config.TopicsMap":
 		return "mapping"
-	case "config.Masks":
+	case "config.Masks", "config.Publishers":
 		return "list of mappings"
 	}
 	names := map[reflect.Kind]string{

@@ -67,6 +67,7 @@ func TestEveryKeyCanBeSetByItsVariable(t *testing.T) {
 		"string": "x", "config.Secret": "x", "bool": "true", "int": "7", "time.Duration": "7s", "config.ByteSize": "7",
 		"[]string": "x", "config.Addresses": "x", "map[string]string": "{x: y}",
 		"map[string][]string": "{x: [y]}", "config.TopicsMap": "{x: y}", "config.Masks": "[{table: t, column: c, with: null}]",
+		"config.Publishers": "[{type: discard}]",
 	}
 	for _, k := range schema {
 		for _, name := range k.env {
@@ -152,7 +153,7 @@ func TestVariableThatDoesNotParseIsNamedWithoutItsValue(t *testing.T) {
 		`WAL_LISTENER_TOPICSMAP: listener.topicsMap: expected a mapping, not a single value`,
 		`WAL_LISTENER_WINDOW: listener.window: expected a size such as "16MiB", "64KB" or a number of bytes`,
 		`WAL_PUBLISHER_ENABLE_TLS: publisher.enableTLS: expected true or false`,
-		`WAL_PUBLISHER_TYPE: publisher.type: is none of nats, kafka, rabbitmq, google_pubsub, stdout, discard`,
+		`WAL_PUBLISHER_TYPE: publisher.type: is none of nats, kafka, rabbitmq, google_pubsub, stdout, file, discard`,
 		`WAL_TAGS: tags: expected YAML in one line, such as {a: b} for a mapping`,
 	}
 	if !slices.Equal(got, want) {

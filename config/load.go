@@ -99,19 +99,35 @@ func located(checked Problems, d *decoder) Problems {
 // fold them again.
 func (c *Config) lower() {
 	for _, s := range []*string{
-		&c.Database.SSLMode, &c.Publisher.Type, &c.Publisher.ExchangeKind, &c.Publisher.Oversize,
-		&c.Logger.Level, &c.Logger.Fmt, &c.Listener.Values.Numeric, &c.Listener.Values.Bytea,
+		&c.Database.SSLMode, &c.Logger.Level, &c.Logger.Fmt, &c.Listener.Values.Numeric, &c.Listener.Values.Bytea,
 	} {
 		*s = strings.ToLower(*s)
 	}
 	for i := range c.Listener.Mask {
 		c.Listener.Mask[i].With = strings.ToLower(c.Listener.Mask[i].With)
 	}
-	for _, tables := range []map[string][]string{c.Listener.Filter.Tables, c.Listener.Include.Tables} {
-		for _, actions := range tables {
-			for i := range actions {
-				actions[i] = strings.ToLower(actions[i])
-			}
+	lowerActions(c.Listener.Filter)
+	lowerActions(c.Listener.Include)
+	c.Publisher.lower()
+	for i := range c.Publishers {
+		c.Publishers[i].lower()
+	}
+}
+
+func (p *Publisher) lower() {
+	for _, s := range []*string{
+		&p.Type, &p.ExchangeKind, &p.Oversize, &p.MissingTopic, &p.Envelope, &p.CloudEvents, &p.BodyCompression,
+		&p.NATS.Storage, &p.Kafka.SASL, &p.Kafka.Compression,
+	} {
+		*s = strings.ToLower(*s)
+	}
+	lowerActions(p.Filter)
+}
+
+func lowerActions(t TableActions) {
+	for _, actions := range t.Tables {
+		for i := range actions {
+			actions[i] = strings.ToLower(actions[i])
 		}
 	}
 }

@@ -43,6 +43,11 @@ func TestWalListenerForkExampleLoadsUnchanged(t *testing.T) {
 
 func TestEveryWalListenerKeyIsTakenOver(t *testing.T) {
 	got := mustLoad(t, "testdata/wal-listener-every-key.yml")
+	rabbit := defaultPublisher()
+	rabbit.Type, rabbit.Topic, rabbit.TopicPrefix, rabbit.MessageKeyFrom = PublisherRabbitMQ, "shop", "wal.", []string{"id"}
+	rabbit.Address = Addresses{"amqp://guest:hunter2@mq1:5672", "amqp://guest:hunter2@mq2:5672"}
+	rabbit.EnableTLS, rabbit.ClientCert, rabbit.ClientKey, rabbit.CACert = true, "cert.pem", "key.pem", "ca.pem"
+	rabbit.ExchangeKind, rabbit.PubSubProjectID = "direct", "project"
 	want := Config{
 		Listener: Listener{
 			SlotName: "slot_2", ServerPort: 8080,
@@ -66,13 +71,7 @@ func TestEveryWalListenerKeyIsTakenOver(t *testing.T) {
 			Host: "db.example.org", Port: 5433, Name: "shop", User: "walherald", Password: "0123456",
 			EnableTLS: true, SSLMode: "verify-full", SSL: SSL{ServerName: "db.internal"}, Debug: true,
 		},
-		Publisher: Publisher{
-			Type:    PublisherRabbitMQ,
-			Address: Addresses{"amqp://guest:hunter2@mq1:5672", "amqp://guest:hunter2@mq2:5672"},
-			Topic:   "shop", TopicPrefix: "wal.", MessageKeyFrom: []string{"id"}, ExchangeKind: "direct",
-			EnableTLS: true, ClientCert: "cert.pem", ClientKey: "key.pem", CACert: "ca.pem",
-			PubSubProjectID: "project", EnableOrdering: true, Oversize: OversizeStop,
-		},
+		Publisher:  rabbit,
 		Logger:     Logger{"debug", "text"},
 		Monitoring: Monitoring{"https://key@sentry.example.org/1", ":2112"},
 		Tags:       map[string]string{"Region": "eu-west-1", "team": "7"},

@@ -23,7 +23,7 @@ func TestUnknownKeyNamesItsLineAndTheNearestKnownOne(t *testing.T) {
 		{"loger: {level: info}", `config.yml:9: loger: unknown key; did you mean "logger"?`},
 		{"\n\nmonitoring:\n  # where\n  prom: x", `config.yml:13: monitoring.prom: unknown key; did you mean "promAddr"?`},
 		{`"log\nger": {}`, `config.yml:9: "log\nger": unknown key; did you mean "logger"?`},
-		{`"": 1`, `config.yml:9: "": unknown key; known here: listener, database, publisher, logger, monitoring, tags`},
+		{`"": 1`, `config.yml:9: "": unknown key; known here: listener, database, publisher, publishers, logger, monitoring, tags`},
 	} {
 		checkProblems(t, minimal+tt.text+"\n", tt.want)
 	}
@@ -100,7 +100,7 @@ logger:
   fmt: json
 `,
 		`config.yml:2: publisher.adress: unknown key; did you mean "address"?`,
-		`config.yml:3: publisher.type: is none of nats, kafka, rabbitmq, google_pubsub, stdout, discard; did you mean "kafka"?`,
+		`config.yml:3: publisher.type: is none of nats, kafka, rabbitmq, google_pubsub, stdout, file, discard; did you mean "kafka"?`,
 		`config.yml:6: listener.slotName: must be 1 to 63 of a-z, 0-9 and _, which is what PostgreSQL takes as a slot's name`,
 		`config.yml:7: listener.window: must be at least 64KiB`,
 		`config.yml:8: listener.ackTimeout: expected a duration such as "10s" or "1m30s"`,

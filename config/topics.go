@@ -2,6 +2,7 @@ package config
 
 import (
 	"reflect"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -38,4 +39,19 @@ func (m *Mask) decodeNode(d *decoder, n *yaml.Node, path string) {
 		}
 	}
 	d.section(n, path, reflect.ValueOf(m).Elem())
+}
+
+// Each publisher begins with the defaults of one that stands alone.
+func (p *Publishers) decodeNode(d *decoder, n *yaml.Node, path string) {
+	if n.Kind != yaml.SequenceNode {
+		d.problem(path, "expected a list, not %s", kindOf(n))
+		return
+	}
+	*p = make(Publishers, len(n.Content))
+	for i, item := range n.Content {
+		at := entry(path, strconv.Itoa(i))
+		d.origins[at] = d.at(item)
+		(*p)[i] = defaultPublisher()
+		d.section(target(item), at, reflect.ValueOf(&(*p)[i]).Elem())
+	}
 }

@@ -32,11 +32,7 @@ func (c *Config) check() Problems {
 	ck.values(&c.Listener)
 	ck.masks(&c.Listener)
 	ck.database(&c.Database)
-	ck.publisher(&c.Publisher)
-	ck.publisherTLS(&c.Publisher)
-	if c.Publisher.Type == PublisherNATS {
-		ck.subjects(c)
-	}
+	ck.publishers(c)
 	ck.oneOf("logger.level", c.Logger.Level, "debug", "info", "warn", "error")
 	ck.oneOf("logger.fmt", c.Logger.Fmt, "json", "text")
 	if c.Monitoring.PromAddr != "" {
@@ -56,7 +52,15 @@ func (ck *checker) when(bad bool, path, format string, args ...any) {
 }
 
 func (ck *checker) required(path, value string) {
-	ck.when(value == "", path, "is required; set it in the file or as %s", envName(path))
+	ck.when(value == "", path, "is required%s", orVariable(path))
+}
+
+// orVariable says how a key can be set; items of a list have no variables.
+func orVariable(path string) string {
+	if strings.Contains(path, "[") {
+		return ""
+	}
+	return "; set it in the file or as " + envName(path)
 }
 
 func (ck *checker) oneOf(path, value string, known ...string) {

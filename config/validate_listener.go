@@ -29,22 +29,28 @@ func ParseTopicTemplate(text string) (*template.Template, error) {
 
 // routing checks what decides where tables go that no rule names.
 func (ck *checker) routing(l *Listener) {
-	if l.TopicTemplate != "" {
-		if _, err := ParseTopicTemplate(l.TopicTemplate); err != nil {
-			ck.when(true, "listener.topicTemplate", "cannot be used: %v; it may refer to {{.Database}}, {{.Schema}}, {{.Table}} and {{.Action}}", err)
+	ck.unmatched("listener", l.TopicRules())
+	for i, prefix := range l.Messages {
+		ck.when(prefix == "", entry("listener.messages", strconv.Itoa(i)), "is empty; remove it, or write \"*\" for every prefix")
+	}
+}
+
+// unmatched checks what the rules of the section at path say of tables that none
+// of them names.
+func (ck *checker) unmatched(path string, r TopicRules) {
+	if r.Template != "" {
+		if _, err := ParseTopicTemplate(r.Template); err != nil {
+			ck.when(true, join(path, "topicTemplate"), "cannot be used: %v; it may refer to {{.Database}}, {{.Schema}}, {{.Table}} and {{.Action}}", err)
 		}
 	}
 	ways := 0
-	for _, set := range []bool{l.TopicTemplate != "", l.FallbackTopic != "", l.DiscardUnmatched} {
+	for _, set := range []bool{r.Template != "", r.Fallback != "", r.DiscardUnmatched} {
 		if set {
 			ways++
 		}
 	}
-	ck.when(ways > 1, "listener.topicsMap", "what no rule matches can go one way only: set one of topicTemplate, fallbackTopic and discardUnmatched")
-	ck.when(l.DiscardUnmatched && len(l.TopicsMap) == 0, "listener.discardUnmatched", "would drop everything: there is no rule in listener.topicsMap")
-	for i, prefix := range l.Messages {
-		ck.when(prefix == "", entry("listener.messages", strconv.Itoa(i)), "is empty; remove it, or write \"*\" for every prefix")
-	}
+	ck.when(ways > 1, join(path, "topicsMap"), "what no rule matches can go one way only: set one of topicTemplate, fallbackTopic and discardUnmatched")
+	ck.when(r.DiscardUnmatched && len(r.Map) == 0, join(path, "discardUnmatched"), "would drop everything: there is no rule in %s", join(path, "topicsMap"))
 }
 
 func (ck *checker) values(l *Listener) {

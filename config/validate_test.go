@@ -115,11 +115,11 @@ func TestEveryRuleIsReportedAtItsPath(t *testing.T) {
 		{"require and skipVerify", func(c *Config) { c.Database.SSLMode, c.Database.SSL.SkipVerify = "require", true }, ""},
 
 		{"no type", func(c *Config) { c.Publisher.Type = "" }, "publisher.type: is required"},
-		{"type misspelt", func(c *Config) { c.Publisher.Type = "rabbit" }, `publisher.type: is none of nats, kafka, rabbitmq, google_pubsub, stdout, discard; did you mean "rabbitmq"?`},
-		{"type without its vendor", func(c *Config) { c.Publisher.Type = "pubsub" }, `publisher.type: is none of nats, kafka, rabbitmq, google_pubsub, stdout, discard; did you mean "google_pubsub"?`},
+		{"type misspelt", func(c *Config) { c.Publisher.Type = "rabbit" }, `publisher.type: is none of nats, kafka, rabbitmq, google_pubsub, stdout, file, discard; did you mean "rabbitmq"?`},
+		{"type without its vendor", func(c *Config) { c.Publisher.Type = "pubsub" }, `publisher.type: is none of nats, kafka, rabbitmq, google_pubsub, stdout, file, discard; did you mean "google_pubsub"?`},
 		{"no topic", func(c *Config) { c.Publisher.Topic = "" }, "publisher.topic: is required"},
-		{"stdout alone", func(c *Config) { c.Publisher = Publisher{Type: "stdout", ExchangeKind: "topic", Oversize: "stop"} }, ""},
-		{"discard alone", func(c *Config) { c.Publisher = Publisher{Type: "discard", ExchangeKind: "topic", Oversize: "stop"} }, ""},
+		{"stdout alone", func(c *Config) { c.Publisher = only("stdout") }, ""},
+		{"discard alone", func(c *Config) { c.Publisher = only("discard") }, ""},
 		{"kafka", func(c *Config) { c.Publisher.Type = "kafka" }, ""},
 		{"kafka topic with dots", func(c *Config) { c.Publisher.Type, c.Publisher.Topic = "kafka", "a.b" }, ""},
 		{"kafka without address", func(c *Config) { c.Publisher.Type, c.Publisher.Address = "kafka", nil }, "publisher.address: is required for type kafka"},
@@ -188,9 +188,43 @@ func TestValidateReportsEverythingAtOnce(t *testing.T) {
 	want := []string{
 		"listener.slotName", "listener.heartbeatInterval", "listener.ackTimeout", "listener.drainTimeout", "listener.window",
 		"listener.values.numeric", "listener.values.bytea", "database.host", "database.port", "database.name", "database.user",
-		"publisher.type", "publisher.exchangeKind", "publisher.oversize", "logger.level", "logger.fmt",
+		"publisher.type", "publisher.exchangeKind", "publisher.oversize", "publisher.envelope", "publisher.cloudEvents",
+		"publisher.bodyCompression", "publisher.kafka.sasl", "publisher.kafka.compression", "publisher.pubsub.maxBatchMessages",
+		"publisher.pubsub.maxBatchBytes", "publisher.nats.replicas", "publisher.nats.storage", "logger.level", "logger.fmt",
 	}
 	if !slices.Equal(paths, want) {
 		t.Errorf("got  %q\nwant %q", paths, want)
+	}
+}
+
+// only is a publisher of a type that needs no more than its name.
+func only(kind string) Publisher {
+	p := defaultPublisher()
+	p.Type = kind
+	return p
+}
+
+func TestOutputsAreTheListOrTheOne(t *testing.T) {
+	c := valid()
+	if outs := c.Outputs(); len(outs) != 1 || outs[0].Name != c.Publisher.Type || outs[0].Section != "publisher" {
+		t.Errorf("one publisher makes the outputs %+v", outs)
+	}
+	c.Publishers = Publishers{only("discard"), only("stdout")}
+	c.Publishers[1].Name = "second"
+	outs := c.Outputs()
+	if len(outs) != 2 || outs[0].Name != "discard" || outs[1].Name != "second" || outs[1].Section != "publishers[1]" {
+		t.Errorf("two publishers make the outputs %+v", outs)
+	}
+}
+
+func TestOwnTopicRulesTakeThePlaceOfTheListeners(t *testing.T) {
+	l := Listener{TopicsMap: TopicsMap{{"a", "b"}}, FallbackTopic: "rest"}
+	p := only("discard")
+	if got := p.TopicRules(&l); len(got.Map) != 1 || got.Fallback != "rest" {
+		t.Errorf("without rules of its own an output has %+v", got)
+	}
+	p.TopicTemplate = "{{.Table}}"
+	if got := p.TopicRules(&l); len(got.Map) != 0 || got.Fallback != "" || got.Template != "{{.Table}}" {
+		t.Errorf("with rules of its own an output has %+v", got)
 	}
 }
