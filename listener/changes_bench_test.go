@@ -26,8 +26,8 @@ func (s *windowSink) emit(p *plan, e *publisher.Event) error {
 		s.batches++
 	}
 	s.w.append(publisher.Message{
-		ID: e.ID, Writer: "writer", Topic: p.topics[e.Action], Table: p.qualified, Action: e.Action, CommitTime: e.CommitTime,
-	}, p, e)
+		ID: e.ID, Writer: "writer", Topic: p.outs[0].topics[e.Action], Table: p.qualified, Action: e.Action, CommitTime: e.CommitTime,
+	}, &p.outs[0], e)
 	return nil
 }
 

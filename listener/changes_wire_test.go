@@ -109,9 +109,9 @@ func (r *recorder) commit(end pgoutput.LSN) { r.lines = append(r.lines, "commit 
 func (r *recorder) emit(p *plan, e *publisher.Event) error {
 	r.ids = append(r.ids, e.ID)
 	r.tables = append(r.tables, p.qualified)
-	r.bodies = append(r.bodies, string(p.appendKey(nil, e))+" "+string(p.body.Append(nil, e)))
+	r.bodies = append(r.bodies, string(p.outs[0].appendKey(nil, e))+" "+string(p.outs[0].body.Append(nil, e)))
 	r.lines = append(r.lines, fmt.Sprintf("%d %v %s key=%s new=%s old=%s",
-		e.Ordinal, e.Action, p.topics[e.Action], p.appendKey(nil, e), valuesText(e.New), valuesText(e.Old)))
+		e.Ordinal, e.Action, p.outs[0].topics[e.Action], p.outs[0].appendKey(nil, e), valuesText(e.New), valuesText(e.Old)))
 	return r.err
 }
 

@@ -15,12 +15,12 @@ const checkTimeout = 2 * connectTimeout
 // streaming and returns what it found, good and bad, in the order in which a
 // start would meet it. It changes nothing: its session is read-only, and what a
 // start would create is only judged. It connects as the service does, which
-// takes one walsender meanwhile, and ends within 30 seconds. keyFrom are the
-// columns of publisher.messageKeyFrom. No finding holds the password.
-func Check(ctx context.Context, cfg config.Listener, db config.Database, keyFrom ...string) []config.Finding {
+// takes one walsender meanwhile, and ends within 30 seconds. Of the routes it
+// looks at Section, Filter and KeyFrom. No finding holds the password.
+func Check(ctx context.Context, cfg config.Listener, db config.Database, routes ...Route) []config.Finding {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	p := &preflight{cfg: cfg, db: db, keyFrom: keyFrom}
+	p := &preflight{cfg: cfg, db: db, routes: routes}
 	if !p.connect(ctx) {
 		return p.Findings
 	}
@@ -40,10 +40,10 @@ var errTold = errors.New("told")
 type preflight struct {
 	config.Findings
 
-	cfg     config.Listener
-	db      config.Database
-	keyFrom []string
-	link    *link
+	cfg    config.Listener
+	db     config.Database
+	routes []Route
+	link   *link
 
 	// plain says that the link is no replication connection, because that one
 	// was refused.
@@ -97,7 +97,7 @@ const (
 func (l *Listener) advise(ctx context.Context, lk *link) {
 	ctx, cancel := context.WithTimeout(ctx, adviceTimeout)
 	defer cancel()
-	p := &preflight{cfg: l.cfg, db: l.db, keyFrom: l.router.route.KeyFrom, link: lk}
+	p := &preflight{cfg: l.cfg, db: l.db, routes: l.routes, link: lk}
 	err := p.look(ctx, p.boundStatements, p.pooler, p.server, p.settings, p.readNames, p.checkPublication, p.checkTables, p.checkRetained)
 	if _, resetErr := lk.query(ctx, "RESET statement_timeout"); err == nil {
 		err = resetErr

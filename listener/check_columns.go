@@ -57,29 +57,33 @@ func (p *preflight) maskedColumn(c *catalog, path string, m config.Mask, columns
 	p.Warn(path+".column", "correct or remove it", "%s column %s", where, m.Column)
 }
 
-// keyColumns warns of tables that publisher.messageKeyFrom does not fit.
+// keyColumns warns of tables that messageKeyFrom does not fit.
 func (p *preflight) keyColumns(c *catalog, columns []columnState) {
-	if len(p.keyFrom) == 0 {
-		return
+	for _, r := range p.routes {
+		if len(r.KeyFrom) > 0 {
+			p.keyColumnsOf(r.Section+".messageKeyFrom", r.KeyFrom, c, columns)
+		}
 	}
+}
+
+func (p *preflight) keyColumnsOf(path string, keyFrom []string, c *catalog, columns []columnState) {
 	has, identity := map[*tableState]int{}, map[*tableState]int{}
 	for _, col := range columns {
-		if slices.Contains(p.keyFrom, col.name) {
+		if slices.Contains(keyFrom, col.name) {
 			has[col.table]++
 			if col.identity {
 				identity[col.table]++
 			}
 		}
 	}
-	const path = "publisher.messageKeyFrom"
-	wanted := strings.Join(p.keyFrom, ", ")
-	lacking := names(c.told, func(t *tableState) bool { return has[t] < len(p.keyFrom) && p.passesAny(t) })
+	wanted := strings.Join(keyFrom, ", ")
+	lacking := names(c.told, func(t *tableState) bool { return has[t] < len(keyFrom) && p.passesAny(t) })
 	if len(lacking) > 0 {
 		p.Warn(path, "nothing, if the key of those may be their replica identity; otherwise add the columns, or exclude the tables",
 			"tables that lack one of the columns %s (%d): %s", wanted, len(lacking), someOf(lacking))
 	}
 	silent := names(c.told, func(t *tableState) bool {
-		return has[t] == len(p.keyFrom) && identity[t] < len(p.keyFrom) && t.identity != "f" && p.passes(t, publisher.Delete)
+		return has[t] == len(keyFrom) && identity[t] < len(keyFrom) && t.identity != "f" && p.passes(t, publisher.Delete)
 	})
 	if len(silent) > 0 {
 		p.Warn(path, "let their owner run: ALTER TABLE ... REPLICA IDENTITY USING INDEX, with an index that has the columns, or REPLICA IDENTITY FULL",
@@ -100,8 +104,10 @@ func (p *preflight) readColumns(ctx context.Context, c *catalog) ([]columnState,
 	for _, m := range p.cfg.Mask {
 		mean(m.Column)
 	}
-	for _, name := range p.keyFrom {
-		mean(name)
+	for _, r := range p.routes {
+		for _, name := range r.KeyFrom {
+			mean(name)
+		}
 	}
 	if meant == nil {
 		return nil, nil

@@ -8,15 +8,17 @@ import (
 	"strings"
 )
 
-// filters checks what the filter and the include list name.
+// filters checks what the filters and the include list name.
 func (p *preflight) filters(c *catalog) {
-	for _, list := range []struct {
+	type list struct {
 		path   string
 		tables map[string][]string
-	}{
-		{"listener.filter.tables", p.cfg.Filter.Tables},
-		{"listener.include.tables", p.cfg.Include.Tables},
-	} {
+	}
+	lists := []list{{"listener.filter.tables", p.cfg.Filter.Tables}, {"listener.include.tables", p.cfg.Include.Tables}}
+	for _, r := range p.routes {
+		lists = append(lists, list{r.Section + ".filter.tables", r.Filter.Tables})
+	}
+	for _, list := range lists {
 		lacking := map[string][]string{} // from an action to entries that want it
 		for _, name := range slices.Sorted(maps.Keys(list.tables)) {
 			p.tableEntry(c, at(list.path, name), name)

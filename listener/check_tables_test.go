@@ -160,11 +160,12 @@ func TestCheckWarnsOfTablesThatTheMessageKeyDoesNotFit(t *testing.T) {
 		"CREATE TABLE indexed (tenant int NOT NULL, id int NOT NULL, n int PRIMARY KEY)", "CREATE UNIQUE INDEX ti ON indexed (tenant, id)",
 		"ALTER TABLE indexed REPLICA IDENTITY USING INDEX ti", "CREATE TABLE out (id int PRIMARY KEY)")
 	c.cfg.Exclude.Tables = []string{"out"}
-	found := Check(t.Context(), c.cfg, c.db, "tenant", "id")
+	route := Route{Section: "publisher", KeyFrom: []string{"tenant", "id"}}
+	found := Check(t.Context(), c.cfg, c.db, route)
 	expectOnly(t, found, 0, 2)
 	expectFinding(t, found, config.FindingWarning, "publisher.messageKeyFrom", "lack one of the columns tenant, id (1): public.lacks")
 	expectFinding(t, found, config.FindingWarning, "publisher.messageKeyFrom", "DELETE has no message key", "(1): public.silent")
 	// Tables whose deletes do not leave need no key for them.
 	c.cfg.Filter.Tables = map[string][]string{"good": {"delete"}, "silent": {"insert", "update"}}
-	expectOnly(t, Check(t.Context(), c.cfg, c.db, "tenant", "id"), 0, 0)
+	expectOnly(t, Check(t.Context(), c.cfg, c.db, route), 0, 0)
 }

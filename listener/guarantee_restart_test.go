@@ -127,7 +127,7 @@ func TestConnectionLostWhileTheSinkIsDownIsReplaced(t *testing.T) {
 	s.flood(1, rows)
 	for cut := 1; cut <= cuts; cut++ {
 		sink.await(s.ctx, t, "hold", func() bool { return sink.holdAt == 0 })
-		s.eventually("full window", r.output.window.full)
+		s.eventually("full window", r.outputs[0].window.full)
 		if commit := pgoutput.LSN(sink.messages()[0].ID.LSN()); r.queued() > commit {
 			t.Fatal("the transaction is whole before it could be cut")
 		}

@@ -85,7 +85,7 @@ func TestTemplateWithoutATopicEndsTheListenerAndKeepsThePosition(t *testing.T) {
 	if err == nil {
 		t.Fatal("Run returned without an error")
 	}
-	guaranteeWords(t, err.Error(), "public.nameless", "listener.topicTemplate gives nothing", "listener.topicsMap")
+	guaranteeWords(t, err.Error(), "public.nameless", "topicTemplate gives nothing", "topicsMap")
 
 	s.cfg.TopicsMap = config.TopicsMap{{Match: "public_nameless", Topic: "named.now"}}
 	second := newGuaranteeSink()

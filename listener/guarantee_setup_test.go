@@ -183,9 +183,20 @@ type guaranteeRun struct {
 func (s *pgSource) newRun(d publisher.Deliverer) *guaranteeRun {
 	s.t.Helper()
 	health := metrics.NewHealth(time.Now)
-	l, err := New(s.cfg, s.db, s.route, Deps{
+	return s.newFanOut(health, Output{Name: "sink", Route: s.route, Deliverer: d})
+}
+
+// newFanOut makes a Listener of several outputs that does not run yet.
+func (s *pgSource) newFanOut(health *metrics.Health, outputs ...Output) *guaranteeRun {
+	s.t.Helper()
+	for i := range outputs {
+		if rules := &outputs[i].Route.Rules; len(rules.Map) == 0 && rules.Template == "" {
+			*rules = s.cfg.TopicRules()
+		}
+	}
+	l, err := New(s.cfg, s.db, Deps{
 		Log:    slog.New(slog.NewTextHandler(s.t.Output(), nil)),
-		Health: health, Name: "sink", Deliverer: d, AcceptGap: s.acceptGap,
+		Health: health, Outputs: outputs, AcceptGap: s.acceptGap,
 	})
 	if err != nil {
 		s.t.Fatal(err)

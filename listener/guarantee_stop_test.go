@@ -74,10 +74,10 @@ func TestStopInALargeTransactionAcknowledgesNoneOfIt(t *testing.T) {
 			s.flood(1, rows)
 			first.await(s.ctx, t, "hold", func() bool { return first.holdAt == 0 })
 			commit := pgoutput.LSN(first.messages()[0].ID.LSN())
-			s.eventually("full window", r.output.window.full)
+			s.eventually("full window", r.outputs[0].window.full)
 			r.cancel()
 			select {
-			case <-r.output.window.closed.Done():
+			case <-r.outputs[0].window.closed.Done():
 			case <-s.ctx.Done():
 				t.Fatal("the stop was not noticed")
 			}

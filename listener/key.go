@@ -8,7 +8,7 @@ import (
 	"github.com/walherald/walherald/publisher/format"
 )
 
-// key returns the columns that make the message key of a table: those of
+// keyColumns returns the columns that make the message key of a table: those of
 // publisher.messageKeyFrom where it has them all, else the replica identity. An
 // identity that is the whole row is no key, because a row would not keep its
 // key from one change to the next, and so not its place in the order; there the
@@ -18,8 +18,8 @@ import (
 // A change of the key is an event under the new key, whose old row names the
 // old one: a consumer that is partitioned by key may see it before earlier
 // changes under the old key and has to clear that key up itself.
-func (r *router) key(rel *pgoutput.Relation, d details, usable func(column int) bool) []int {
-	if key := namedColumns(rel, r.route.KeyFrom, usable); key != nil {
+func keyColumns(rel *pgoutput.Relation, from []string, d details, usable func(column int) bool) []int {
+	if key := namedColumns(rel, from, usable); key != nil {
 		return key
 	}
 	if rel.Identity == pgoutput.IdentityFull {
@@ -56,7 +56,7 @@ func namedColumns(rel *pgoutput.Relation, names []string, usable func(column int
 // array of the texts of several, so that no two keys look alike. There is none
 // where the log does not hold all of its values: in a TRUNCATE, and in a DELETE
 // if publisher.messageKeyFrom names columns outside the replica identity.
-func (p *plan) appendKey(dst []byte, e *publisher.Event) []byte {
+func (p *outPlan) appendKey(dst []byte, e *publisher.Event) []byte {
 	if !p.holdsKey(e) {
 		return dst
 	}
@@ -75,7 +75,7 @@ func (p *plan) appendKey(dst []byte, e *publisher.Event) []byte {
 }
 
 // holdsKey reports whether the event says of each column of the key what it is.
-func (p *plan) holdsKey(e *publisher.Event) bool {
+func (p *outPlan) holdsKey(e *publisher.Event) bool {
 	if len(p.key) == 0 || len(e.New)+len(e.Old) == 0 {
 		return false
 	}

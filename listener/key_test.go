@@ -34,8 +34,8 @@ func TestKeyColumnsStandInTheConfiguredOrder(t *testing.T) {
 		{"primary key where the identity says more", byID(), nil, []string{"c"}, config.Listener{}, []int{0}},
 	} {
 		p := mustPlan(t, mustRouter(t, tt.cfg, Route{KeyFrom: tt.keyFrom}), tt.rel, details{primaryKey: tt.primary})
-		if !reflect.DeepEqual(p.key, tt.want) {
-			t.Errorf("%s: the key is columns %v, want %v", tt.name, p.key, tt.want)
+		if !reflect.DeepEqual(p.outs[0].key, tt.want) {
+			t.Errorf("%s: the key is columns %v, want %v", tt.name, p.outs[0].key, tt.want)
 		}
 	}
 }

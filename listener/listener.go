@@ -1,15 +1,16 @@
 // Package listener reads committed changes from a PostgreSQL logical
-// replication slot, hands them to an output in commit order and lets the
-// server forget the log only behind what the output has confirmed.
+// replication slot, hands them to one or more outputs in commit order and lets
+// the server forget the log only behind what every output has confirmed.
 //
 // One goroutine owns the replication connection. It reads, decodes, selects
-// and encodes changes into a window that is bounded in bytes, and it alone
-// writes to the socket: answers to keepalives, and the position, on a timer
-// and whenever there is a new one. A second goroutine takes batches out of the
-// window and delivers them. What it confirms becomes the position by the rules
-// of type progress. A third writes the position into the slot memory, before the
-// server is told it (type memory). When the window is full the reader waits, and
-// still keeps the server informed.
+// and encodes changes, for each output into a window of its own that is bounded
+// in bytes, and it alone writes to the socket: answers to keepalives, and the
+// position, on a timer and whenever there is a new one. For each output another
+// goroutine takes batches out of the window and delivers them. The lowest of what
+// they confirm becomes the position by the rules of type progress. One more writes
+// the position into the slot memory, before the server is told it (type memory).
+// When a window that the next change belongs into is full the reader waits, and
+// still keeps the server informed; the other outputs deliver what they have.
 //
 // What can be lost or repeated, step by step:
 //
@@ -48,21 +49,29 @@ type Deps struct {
 	Log     *slog.Logger
 	Metrics *metrics.Metrics
 	Health  *metrics.Health
-	// Name is the output's name in logs, metrics and health.
-	Name string
-	// Deliverer takes the changes. It is expected to try again by itself until
-	// an error is permanent: any error ends the listener.
-	Deliverer publisher.Deliverer
+	// Outputs are where changes go: at least one.
+	Outputs []Output
 	// AcceptGap is the position at which a gap begins that the user accepts: what
 	// a slot that was lost, made anew or moved does not give. 0 accepts none.
 	AcceptGap uint64
 }
 
-// Listener is one slot read into one output.
+// Output is one destination and what goes there.
+type Output struct {
+	// Name is the output's name in logs, metrics and health.
+	Name  string
+	Route Route
+	// Deliverer takes the changes. It is expected to try again by itself until
+	// an error is permanent: any error ends the listener.
+	Deliverer publisher.Deliverer
+}
+
+// Listener is one slot read into its outputs.
 type Listener struct {
 	cfg    config.Listener
 	db     config.Database
 	deps   Deps
+	routes []Route
 	router *router
 	log    *slog.Logger
 	met    *metrics.Metrics
@@ -80,8 +89,8 @@ type Listener struct {
 // reign is what a Listener knows of the log of one timeline. Positions of one
 // say nothing on another, so a promoted server begins a new one.
 type reign struct {
-	output *output
-	sql    *sqlConn
+	outputs []*output
+	sql     *sqlConn
 
 	// Of the reader alone:
 
@@ -100,13 +109,17 @@ type reign struct {
 }
 
 // New makes a Listener. It is an error if the routing rules cannot be used.
-func New(cfg config.Listener, db config.Database, route Route, deps Deps) (*Listener, error) {
-	r, err := newRouter(cfg, route, deps.Metrics)
+func New(cfg config.Listener, db config.Database, deps Deps) (*Listener, error) {
+	var routes []Route
+	for _, out := range deps.Outputs {
+		routes = append(routes, out.Route)
+	}
+	r, err := newRouter(cfg, routes, deps.Metrics)
 	if err != nil {
 		return nil, err
 	}
 	l := &Listener{
-		cfg: cfg, db: db, deps: deps, router: r, log: deps.Log, met: deps.Metrics,
+		cfg: cfg, db: db, deps: deps, routes: routes, router: r, log: deps.Log, met: deps.Metrics,
 		health: deps.Health.Component("postgres"), alive: deps.Health.Liveness("listener", livenessLimit(cfg)),
 	}
 	deps.Metrics.WindowLimit(int64(cfg.Window))
@@ -117,11 +130,21 @@ func New(cfg config.Listener, db config.Database, route Route, deps Deps) (*List
 // begun begins a reign.
 func (l *Listener) begun() {
 	l.reign = reign{
-		sql: &sqlConn{db: l.db}, progress: newProgress(1, 0), keeper: keeper{moved: make(chan struct{}, 1), urged: make(chan struct{}, 1)},
+		sql: &sqlConn{db: l.db}, progress: newProgress(len(l.deps.Outputs), 0), keeper: keeper{moved: make(chan struct{}, 1), urged: make(chan struct{}, 1)},
 	}
-	l.output = &output{
-		window: newWindow(int(l.cfg.Window)), deliver: l.deps.Deliverer, met: l.met.Output(l.deps.Name),
-		published: countPublished(l.met), confirmed: l.confirmed,
+	share := int(l.cfg.Window) / len(l.deps.Outputs)
+	for i, out := range l.deps.Outputs {
+		l.outputs = append(l.outputs, &output{
+			name: out.Name, window: newWindow(share), deliver: out.Deliverer, met: l.met.Output(out.Name),
+			published: countPublished(l.met), confirmed: func(b *batch) { l.confirmed(i, b) },
+		})
+	}
+}
+
+// wake wakes every output that has something to take.
+func (r *reign) wake() {
+	for _, o := range r.outputs {
+		o.window.wake()
 	}
 }
 
@@ -143,7 +166,9 @@ func (l *Listener) commit(end pgoutput.LSN) {
 	l.mu.Lock()
 	l.progress.commit(end)
 	l.mu.Unlock()
-	l.output.window.mark(end)
+	for _, o := range l.outputs {
+		o.window.mark(end)
+	}
 	l.met.Received(uint64(end))
 }
 
@@ -152,7 +177,11 @@ func (l *Listener) serverEnd(end pgoutput.LSN) {
 	defer l.mu.Unlock()
 	l.progress.serverEnd(end)
 	l.met.Server(uint64(end))
-	l.met.Window(int64(l.output.window.bytes()))
+	held := 0
+	for _, o := range l.outputs {
+		held += o.window.bytes()
+	}
+	l.met.Window(int64(held))
 }
 
 func (l *Listener) queued() pgoutput.LSN {
@@ -167,8 +196,9 @@ func (l *Listener) flush() pgoutput.LSN {
 	return l.progress.flush()
 }
 
-// confirmed takes note of a delivered batch and wakes the stream to report it.
-func (l *Listener) confirmed(b *batch) {
+// confirmed takes note of a batch that output i has delivered and wakes the
+// stream to report it.
+func (l *Listener) confirmed(i int, b *batch) {
 	l.mu.Lock()
 	k := &l.keeper
 	k.events = k.events || len(b.msgs) > 0
@@ -176,9 +206,9 @@ func (l *Listener) confirmed(b *batch) {
 		l.mu.Unlock()
 		return
 	}
-	l.progress.confirm(0, b.commit)
+	l.progress.confirm(i, b.commit)
 	if k.events {
-		k.eventful, k.events = b.commit, false
+		k.eventful, k.events = max(k.eventful, b.commit), false
 	}
 	s, kept := l.stream, k.memory != nil
 	l.mu.Unlock()

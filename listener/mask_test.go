@@ -143,8 +143,8 @@ func TestKeyIsNoneWithAColumnWhoseValuesAllLookAlike(t *testing.T) {
 	rel := func() *pgoutput.Relation { return describedTable("s.t", pgoutput.IdentityDefault, "a*", "b*", "c") }
 	for with, want := range map[string][]int{config.MaskNull: nil, config.MaskRedact: nil, config.MaskHash: {0, 1}} {
 		p := mustPlan(t, mustRouter(t, maskConfig(mask("t", "b", with)), Route{}), rel(), details{})
-		if !reflect.DeepEqual(p.key, want) {
-			t.Errorf("%s: the key is columns %v, want %v", with, p.key, want)
+		if !reflect.DeepEqual(p.outs[0].key, want) {
+			t.Errorf("%s: the key is columns %v, want %v", with, p.outs[0].key, want)
 		}
 	}
 }

@@ -49,13 +49,12 @@ func (r *router) messagePlan(prefix string) (*plan, error) {
 			messageBase64:        {Name: "contentBase64", AppendJSON: format.AppendString},
 		}},
 		qualified: anyMessage,
-		key:       []int{messagePrefix},
 	}
 	if listed {
 		p.qualified = messageSchema + "." + prefix
 	}
 	p.pass[publisher.LogicalMessage] = listed || slices.Contains(r.cfg.Messages, config.AnyPrefix)
-	return p, r.finish(p, messageSchema, prefix)
+	return p, r.finish(p, messageSchema, prefix, func(*Route) []int { return []int{messagePrefix} })
 }
 
 // message handles a logical message. One that belongs to no transaction is

@@ -15,6 +15,7 @@ const probeInterval = 10 * time.Second
 // output delivers one window's batches, one at a time and in order, and
 // confirms their commits.
 type output struct {
+	name    string
 	window  *window
 	deliver publisher.Deliverer
 	met     *metrics.Output
@@ -68,7 +69,7 @@ func (o *output) one(ctx context.Context, b *batch) error {
 		start := time.Now()
 		if err := o.deliver.Deliver(ctx, b.msgs); err != nil {
 			first, last := &b.msgs[0], &b.msgs[len(b.msgs)-1]
-			return fmt.Errorf("deliver %d changes, of %s at %s to %s at %s: %w", len(b.msgs),
+			return fmt.Errorf("deliver %d changes to output %s, of %s at %s to %s at %s: %w", len(b.msgs), o.name,
 				first.Table, FormatLSN(first.ID.LSN()), last.Table, FormatLSN(last.ID.LSN()), err)
 		}
 		o.observe(b, start, time.Now())

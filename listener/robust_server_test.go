@@ -45,7 +45,7 @@ func TestWalsenderTerminatedInALargeTransactionCostsAndRepeatsNothing(t *testing
 	s.flood(1, rows)
 	for fault := 1; fault <= faults; fault++ {
 		sink.await(s.ctx, t, "hold", func() bool { return sink.holdAt == 0 })
-		s.eventually("full window", r.output.window.full)
+		s.eventually("full window", r.outputs[0].window.full)
 		if commit := pgoutput.LSN(sink.messages()[0].ID.LSN()); r.queued() > commit {
 			t.Fatal("the transaction is whole before it could be cut")
 		}
@@ -91,7 +91,7 @@ func TestRestartInALargeTransactionCostsAndRepeatsNothing(t *testing.T) {
 			sink.hold(rows / 10)
 			s.flood(1, rows)
 			sink.await(s.ctx, t, "hold", func() bool { return sink.holdAt == 0 })
-			s.eventually("full window", r.output.window.full)
+			s.eventually("full window", r.outputs[0].window.full)
 			restarted := make(chan error, 1)
 			go func() { restarted <- restart(s) }()
 			if name == "fast" {

@@ -75,9 +75,9 @@ func newFake(t testing.TB, sessions ...pgfake.Script) *fakeSource {
 func (s *fakeSource) start(d publisher.Deliverer) *guaranteeRun {
 	s.t.Helper()
 	health := metrics.NewHealth(time.Now)
-	l, err := New(s.cfg, s.db, Route{Envelope: format.Walherald{}}, Deps{
+	l, err := New(s.cfg, s.db, Deps{
 		Log:    slog.New(slog.NewTextHandler(io.MultiWriter(s.log, s.t.Output()), nil)),
-		Health: health, Name: "sink", Deliverer: d,
+		Health: health, Outputs: []Output{{Name: "sink", Route: Route{Envelope: format.Walherald{}}, Deliverer: d}},
 	})
 	if err != nil {
 		s.t.Fatal(err)

@@ -13,8 +13,16 @@ import (
 	"github.com/walherald/walherald/publisher/format"
 )
 
-// Route says how the tables' topics are made and what the bodies look like.
+// Route says what goes to one output, to which topics, and what it looks like.
 type Route struct {
+	// Section is the path of the output's section in the configuration, for what
+	// a preflight has to say: publisher, or publishers[0].
+	Section string
+	// Filter narrows what the listener lets pass: once it names a table, all
+	// others stay out.
+	Filter config.TableActions
+	// Rules decide the tables' part of the topics.
+	Rules config.TopicRules
 	// Database is the name a topic template can refer to.
 	Database string
 	// Topic and TopicPrefix are publisher.topic and publisher.topicPrefix.
@@ -36,19 +44,22 @@ type Route struct {
 // Relation message, so that a row costs none.
 type router struct {
 	cfg    config.Listener
-	route  Route
-	topics *topicMaker
+	topics []*topicMaker // of each output
 	met    *metrics.Metrics
 }
 
-// newRouter makes the router. It is an error if the rules cannot
-// be used.
-func newRouter(cfg config.Listener, route Route, met *metrics.Metrics) (*router, error) {
-	topics, err := newTopicMaker(cfg, route)
-	if err != nil {
-		return nil, err
+// newRouter makes the router of as many outputs as there are routes. It is an
+// error if the rules of one cannot be used.
+func newRouter(cfg config.Listener, routes []Route, met *metrics.Metrics) (*router, error) {
+	r := &router{cfg: cfg, met: met}
+	for _, route := range routes {
+		topics, err := newTopicMaker(route)
+		if err != nil {
+			return nil, err
+		}
+		r.topics = append(r.topics, topics)
 	}
-	return &router{cfg: cfg, route: route, topics: topics, met: met}, nil
+	return r, nil
 }
 
 // plan is what is known of one version of one table, or of the logical messages
@@ -56,16 +67,23 @@ func newRouter(cfg config.Listener, route Route, met *metrics.Metrics) (*router,
 type plan struct {
 	table     *publisher.Table
 	qualified string // schema.table, the table's name in errors and metrics
-	// pass says for each publisher.Action whether its changes go on, topics where
-	// to.
+	// pass says for each publisher.Action whether its changes go to any output.
 	pass          [publisher.LogicalMessage + 1]bool
-	topics        [publisher.LogicalMessage + 1]string
-	key           []int      // indexes of the key's columns, in order
 	hidden        []bool     // columns that never leave; nil if none
 	masks         []maskKind // how columns are masked; nil if none is
 	skipUnchanged bool       // listener.skipUnchangedUpdates
-	body          format.Plan
 	filtered      prometheus.Counter
+	outs          []outPlan // of each output
+}
+
+// outPlan is what of a plan is different from output to output.
+type outPlan struct {
+	// pass says for each publisher.Action whether its changes go to the output,
+	// topics where to.
+	pass   [publisher.LogicalMessage + 1]bool
+	topics [publisher.LogicalMessage + 1]string
+	key    []int // indexes of the key's columns, in order
+	body   format.Plan
 }
 
 // plan makes the plan of a table. It is an error if the table gets no topic.
@@ -84,19 +102,36 @@ func (r *router) plan(rel *pgoutput.Relation, d details) (*plan, error) {
 	}
 	p.hidden = r.hidden(t)
 	p.masks = masks(r.cfg.Mask, t)
-	p.key = r.key(rel, d, p.tellsApart)
 	for a := publisher.Insert; a <= publisher.Truncate; a++ {
 		p.pass[a] = r.passes(t, a)
 	}
-	return p, r.finish(p, schema, rel.Name)
+	return p, r.finish(p, schema, rel.Name, func(route *Route) []int {
+		return keyColumns(rel, route.KeyFrom, d, p.tellsApart)
+	})
 }
 
-// finish completes a plan whose columns are known: schema and table are the
-// names its topic is made of.
-func (r *router) finish(p *plan, schema, table string) error {
-	p.body = r.route.Envelope.Plan(p.table, r.route.Tags)
+// finish completes a plan whose columns are known, and whose pass says what the
+// listener lets pass: schema and table are the names its topics are made of, key
+// returns the columns of an output's message key.
+func (r *router) finish(p *plan, schema, table string, key func(*Route) []int) error {
 	p.filtered = r.met.FilteredCounter(p.qualified)
-	return r.topics.fill(p, schema, table)
+	admitted := p.pass
+	clear(p.pass[:])
+	p.outs = make([]outPlan, len(r.topics))
+	for i, topics := range r.topics {
+		route, o := &topics.route, &p.outs[i]
+		o.key, o.body = key(route), route.Envelope.Plan(p.table, route.Tags)
+		for a := range admitted {
+			o.pass[a] = admitted[a] && allowed(route.Filter, p.table, publisher.Action(a))
+		}
+		if err := topics.fill(o, schema, table); err != nil {
+			return err
+		}
+		for a := range o.pass {
+			p.pass[a] = p.pass[a] || o.pass[a]
+		}
+	}
+	return nil
 }
 
 // tellsApart reports whether what leaves of a column differs where its values do.
@@ -131,10 +166,16 @@ func (r *router) passes(t *publisher.Table, a publisher.Action) bool {
 	if actions, listed := lookup(r.cfg.Include.Tables, t); listed && !containsFold(actions, a.String()) {
 		return false
 	}
-	if len(r.cfg.Filter.Tables) == 0 {
+	return allowed(r.cfg.Filter, t, a)
+}
+
+// allowed reports whether an allow list lets an action on a table pass. Logical
+// messages belong to no table, and listener.messages alone selects them.
+func allowed(list config.TableActions, t *publisher.Table, a publisher.Action) bool {
+	if len(list.Tables) == 0 || a == publisher.LogicalMessage {
 		return true
 	}
-	actions, listed := lookup(r.cfg.Filter.Tables, t)
+	actions, listed := lookup(list.Tables, t)
 	return listed && containsFold(actions, a.String())
 }
 

@@ -19,7 +19,8 @@ func mustRouter(t testing.TB, cfg config.Listener, route Route) *router {
 	if route.Envelope == nil {
 		route.Envelope = format.Walherald{}
 	}
-	r, err := newRouter(cfg, route, nil)
+	route.Rules = cfg.TopicRules()
+	r, err := newRouter(cfg, []Route{route}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,8 +169,8 @@ func TestTopicIsMadeOfTopicPrefixAndTable(t *testing.T) {
 		r := mustRouter(t, config.Listener{TopicsMap: tt.rules}, tt.route)
 		p := mustPlan(t, r, describedTable(tt.table, pgoutput.IdentityDefault, "id*"), details{})
 		for a := publisher.Insert; a <= publisher.Truncate; a++ {
-			if p.topics[a] != tt.want {
-				t.Errorf("%s: topic for %v of %s is %s, want %s", tt.name, a, tt.table, p.topics[a], tt.want)
+			if p.outs[0].topics[a] != tt.want {
+				t.Errorf("%s: topic for %v of %s is %s, want %s", tt.name, a, tt.table, p.outs[0].topics[a], tt.want)
 			}
 		}
 	}
@@ -180,15 +181,15 @@ func TestRulesInTheOtherOrderGiveTheOtherTopic(t *testing.T) {
 	for want, rules := range map[string]config.TopicsMap{"exact": {exact, expr}, "expression": {expr, exact}} {
 		r := mustRouter(t, config.Listener{TopicsMap: rules}, Route{})
 		p := mustPlan(t, r, describedTable("public.users", pgoutput.IdentityDefault, "id*"), details{})
-		if got := p.topics[publisher.Insert]; got != want {
+		if got := p.outs[0].topics[publisher.Insert]; got != want {
 			t.Errorf("topic is %s, want %s", got, want)
 		}
 	}
 }
 
 func TestUnusableExpressionIsNamed(t *testing.T) {
-	_, err := newRouter(config.Listener{TopicsMap: config.TopicsMap{{Match: "/(/", Topic: "t"}}}, Route{}, nil)
-	if err == nil || !strings.Contains(err.Error(), `listener.topicsMap "/(/"`) {
+	_, err := newTopicMaker(Route{Rules: config.TopicRules{Map: config.TopicsMap{{Match: "/(/", Topic: "t"}}}})
+	if err == nil || !strings.Contains(err.Error(), `rule "/(/" of topicsMap`) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -216,8 +217,8 @@ func TestKeyIsTheReplicaIdentityUnlessNamed(t *testing.T) {
 	} {
 		cfg := config.Listener{Exclude: config.Exclude{Columns: []string{tt.exclude}}}
 		p := mustPlan(t, mustRouter(t, cfg, Route{KeyFrom: strings.Fields(tt.keyFrom)}), tt.rel, details{})
-		if !reflect.DeepEqual(p.key, tt.want) {
-			t.Errorf("%s: the key is columns %v, want %v", tt.name, p.key, tt.want)
+		if !reflect.DeepEqual(p.outs[0].key, tt.want) {
+			t.Errorf("%s: the key is columns %v, want %v", tt.name, p.outs[0].key, tt.want)
 		}
 	}
 }
@@ -250,7 +251,7 @@ func TestKeyIsTakenFromTheRowThatHasIt(t *testing.T) {
 		{"a part of it that did not", two, row(textValue("1"), null, unchanged), row(textValue("1"), null, textValue("large")), `["1","large"]`},
 		{"a large value that the log leaves out", one, row(unchanged, null), nil, ""},
 	} {
-		p := &plan{key: tt.key}
+		p := &outPlan{key: tt.key}
 		got := string(p.appendKey([]byte("before "), &publisher.Event{New: tt.new, Old: tt.old}))
 		if got != "before "+tt.want {
 			t.Errorf("%s: got %q, want %q after what was there", tt.name, got, tt.want)
@@ -266,7 +267,7 @@ func TestDifferentKeysNeverLookAlike(t *testing.T) {
 	)
 	rapid.Check(t, func(t *rapid.T) {
 		want := rapid.SliceOfN(rapid.Ptr(text, true), 2, 4).Draw(t, "key")
-		p, e := &plan{}, &publisher.Event{}
+		p, e := &outPlan{}, &publisher.Event{}
 		for i, s := range want {
 			p.key = append(p.key, i)
 			v := publisher.Value{Kind: publisher.Null}

@@ -3,6 +3,7 @@ package listener
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -38,13 +39,7 @@ func (l *Listener) rule(ctx context.Context) error {
 	defer stopOutput()
 
 	delivered := make(chan struct{})
-	var deliverErr error
-	go func() {
-		defer close(delivered)
-		if deliverErr = l.output.run(outCtx); deliverErr != nil {
-			stopReading(deliverErr)
-		}
-	}()
+	deliverErr := l.deliver(outCtx, stopReading, delivered)
 	stopKeeping := l.startKeeping(ctx)
 
 	s, err := l.read(readCtx)
@@ -52,13 +47,35 @@ func (l *Listener) rule(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
-	case deliverErr != nil && drained:
-		return deliverErr
+	case *deliverErr != nil && drained:
+		return *deliverErr
 	case !drained:
 		l.log.Warn("stopped before everything read was delivered; it will be read again at the next start",
 			"waited", l.cfg.DrainTimeout.String())
 	}
 	return nil
+}
+
+// deliver runs the outputs and closes delivered once all have ended. The first
+// error of one stops the reading and is found in what it returns; the others
+// still deliver what has been read.
+func (l *Listener) deliver(ctx context.Context, stopReading context.CancelCauseFunc, delivered chan<- struct{}) *error {
+	var running sync.WaitGroup
+	var once sync.Once
+	var first error
+	for _, o := range l.outputs {
+		running.Go(func() {
+			if err := o.run(ctx); err != nil {
+				once.Do(func() { first = err })
+				stopReading(err)
+			}
+		})
+	}
+	go func() {
+		running.Wait()
+		close(delivered)
+	}()
+	return &first
 }
 
 // startKeeping begins to write the slot memory. The function it returns ends
@@ -80,11 +97,13 @@ func (l *Listener) startKeeping(ctx context.Context) (stop func()) {
 	}
 }
 
-// drain closes the window and gives the output its time to empty it, while the
-// stream, if there still is one, keeps the server informed; then it reports the
-// final position. It reports whether the output ended by itself.
+// drain closes the windows and gives the outputs their time to empty them, while
+// the stream, if there still is one, keeps the server informed; then it reports
+// the final position. It reports whether the outputs ended by themselves.
 func (l *Listener) drain(s *stream, delivered <-chan struct{}, stopOutput, stopKeeping func()) bool {
-	l.output.window.close()
+	for _, o := range l.outputs {
+		o.window.close()
+	}
 	bound := time.AfterFunc(l.cfg.DrainTimeout, stopOutput)
 	if s != nil {
 		s.idleUntil(delivered)

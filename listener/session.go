@@ -38,7 +38,7 @@ func (l *Listener) session(ctx context.Context, established func()) (*stream, er
 		"timeline", lk.id.timeline, "database", lk.id.database, "server_version", lk.version)
 	l.attach(s)
 	defer l.attach(nil)
-	defer l.output.window.wake() // for what came in the same piece as the end
+	defer l.wake() // for what came in the same piece as the end
 	return s, s.run(ctx)
 }
 
@@ -89,7 +89,7 @@ func (l *Listener) beat() (stop func()) {
 func (l *Listener) begins(start pgoutput.LSN) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.progress = newProgress(1, start)
+	l.progress = newProgress(len(l.outputs), start)
 }
 
 // adopt takes over the server's identity. The same slot name on another system

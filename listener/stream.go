@@ -83,7 +83,7 @@ func (l *Listener) startStream(ctx context.Context, lk *link, publication string
 	}
 	s := &stream{l: l, nc: hijacked.Conn, fe: hijacked.Frontend, feed: lk.feed, pid: hijacked.PID}
 	s.changes = newChanges(ctx, l.router, s, &patient{newCatalogue(l.sql), s}, lk.id.source(), l.cfg.MaxTransactionSize, l.transactionTooLarge)
-	lk.feed.onDry = l.output.window.wake
+	lk.feed.onDry = l.wake
 	return s, nil
 }
 
@@ -287,22 +287,30 @@ func (s *stream) commit(end pgoutput.LSN) {
 	}
 }
 
-// emit puts the event into the window, waiting for room if need be. While it
-// waits the server is kept informed, so that outputs that are down for an hour
-// do not cost the connection.
+// emit puts the event into the windows of the outputs that want it, waiting for
+// room if need be: in all of them first, so that an event that has to come again
+// is in none. While it waits the server is kept informed, so that outputs that
+// are down for an hour do not cost the connection.
 func (s *stream) emit(p *plan, e *publisher.Event) error {
 	if e.ID.Compare(s.l.queuedID) <= 0 {
 		return nil // queued before the connection was lost
 	}
-	w := s.l.output.window
-	if w.full() {
-		if s.ended = s.awaitRoom(w); s.ended != nil {
-			return s.ended
+	for i, o := range s.l.outputs {
+		if p.outs[i].pass[e.Action] && o.window.full() {
+			if s.ended = s.awaitRoom(o.window); s.ended != nil {
+				return s.ended
+			}
 		}
 	}
-	w.append(publisher.Message{
-		ID: e.ID, Writer: s.l.writer, Topic: p.topics[e.Action], Table: p.qualified, Action: e.Action, CommitTime: e.CommitTime,
-	}, p, e)
+	for i, o := range s.l.outputs {
+		out := &p.outs[i]
+		if !out.pass[e.Action] {
+			continue
+		}
+		o.window.append(publisher.Message{
+			ID: e.ID, Writer: s.l.writer, Topic: out.topics[e.Action], Table: p.qualified, Action: e.Action, CommitTime: e.CommitTime,
+		}, out, e)
+	}
 	s.l.queuedID = e.ID
 	return nil
 }
@@ -313,7 +321,7 @@ func (s *stream) emit(p *plan, e *publisher.Event) error {
 const deafInterval = 300 * time.Millisecond
 
 func (s *stream) awaitRoom(w *window) error {
-	w.wake()
+	s.l.wake()
 	tick := s.deafTicker()
 	defer tick.Stop()
 	for w.full() {

@@ -10,9 +10,8 @@ import (
 	"github.com/walherald/walherald/publisher"
 )
 
-// topicMaker makes the topics of tables.
+// topicMaker makes the topics of tables for one output.
 type topicMaker struct {
-	cfg      config.Listener
 	route    Route
 	rules    []topicRule
 	template *template.Template // or nil
@@ -36,30 +35,30 @@ func (t *topicRule) replace(name string) (string, bool) {
 	return "", false
 }
 
-func newTopicMaker(cfg config.Listener, route Route) (*topicMaker, error) {
-	m := &topicMaker{cfg: cfg, route: route}
-	for _, rule := range cfg.TopicsMap {
+func newTopicMaker(route Route) (*topicMaker, error) {
+	m := &topicMaker{route: route}
+	for _, rule := range route.Rules.Map {
 		t := topicRule{exact: rule.Match, topic: rule.Topic}
 		if expr, ok := rule.Expression(); ok {
 			re, err := regexp.Compile(expr)
 			if err != nil {
-				return nil, fmt.Errorf("compile listener.topicsMap %q: %w", rule.Match, err)
+				return nil, fmt.Errorf("compile rule %q of topicsMap: %w", rule.Match, err)
 			}
 			t.re = re
 		}
 		m.rules = append(m.rules, t)
 	}
-	if cfg.TopicTemplate != "" {
+	if route.Rules.Template != "" {
 		var err error
-		if m.template, err = config.ParseTopicTemplate(cfg.TopicTemplate); err != nil {
-			return nil, fmt.Errorf("parse listener.topicTemplate: %w", err)
+		if m.template, err = config.ParseTopicTemplate(route.Rules.Template); err != nil {
+			return nil, fmt.Errorf("parse topicTemplate: %w", err)
 		}
 	}
 	return m, nil
 }
 
 // fill sets the topics of the actions that pass, and stops those that have none. It is an error if the template makes no topic.
-func (m *topicMaker) fill(p *plan, schema, table string) error {
+func (m *topicMaker) fill(p *outPlan, schema, table string) error {
 	part, matched := m.matched(schema + "_" + table)
 	for a := range p.pass {
 		if !p.pass[a] {
@@ -71,7 +70,7 @@ func (m *topicMaker) fill(p *plan, schema, table string) error {
 			if err != nil {
 				return err
 			}
-			p.pass[a] = !m.cfg.DiscardUnmatched
+			p.pass[a] = !m.route.Rules.DiscardUnmatched
 		}
 		p.topics[a] = m.full(part)
 	}
@@ -91,19 +90,19 @@ func (m *topicMaker) matched(name string) (part string, ok bool) {
 // unmatched returns the table's part of the topic where no rule matches.
 func (m *topicMaker) unmatched(names config.TopicNames) (string, error) {
 	switch {
-	case m.cfg.FallbackTopic != "":
-		return m.cfg.FallbackTopic, nil
+	case m.route.Rules.Fallback != "":
+		return m.route.Rules.Fallback, nil
 	case m.template == nil:
 		return names.Schema + "_" + names.Table, nil
 	}
 	var b strings.Builder
 	if err := m.template.Execute(&b, names); err != nil {
-		return "", fmt.Errorf("make topic for %s of %s.%s: listener.topicTemplate: %w", names.Action, names.Schema, names.Table, err)
+		return "", fmt.Errorf("make topic for %s of %s.%s: topicTemplate: %w", names.Action, names.Schema, names.Table, err)
 	}
 	part := strings.TrimSpace(b.String())
 	if part == "" {
-		return "", fmt.Errorf("make topic for %s of %s.%s: listener.topicTemplate gives nothing: let it name a topic, "+
-			"or give the table a rule in listener.topicsMap, or exclude it", names.Action, names.Schema, names.Table)
+		return "", fmt.Errorf("make topic for %s of %s.%s: topicTemplate gives nothing: let it name a topic, "+
+			"or give the table a rule in topicsMap, or exclude it", names.Action, names.Schema, names.Table)
 	}
 	return part, nil
 }

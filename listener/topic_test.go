@@ -46,8 +46,8 @@ func TestTablesWithoutARuleGoTheConfiguredWay(t *testing.T) {
 				}
 				continue
 			}
-			if !p.pass[a] || p.topics[a] != w {
-				t.Errorf("%s: %v of %s goes to %q (passes: %t), want %q", tt.name, a, tt.table, p.topics[a], p.pass[a], w)
+			if !p.pass[a] || p.outs[0].topics[a] != w {
+				t.Errorf("%s: %v of %s goes to %q (passes: %t), want %q", tt.name, a, tt.table, p.outs[0].topics[a], p.pass[a], w)
 			}
 		}
 	}
@@ -72,8 +72,8 @@ func TestTemplateThatMakesNoTopicNamesTheTable(t *testing.T) {
 		cfg   config.Listener
 		words []string // of the error; none means there is none
 	}{
-		"nothing":       {config.Listener{TopicTemplate: notDelete}, []string{"DELETE of public.users", "listener.topicTemplate gives nothing", "listener.topicsMap"}},
-		"failure":       {config.Listener{TopicTemplate: `{{if .Table}}{{index .Table 99}}{{end}}`}, []string{"INSERT of public.users", "listener.topicTemplate"}},
+		"nothing":       {config.Listener{TopicTemplate: notDelete}, []string{"DELETE of public.users", "topicTemplate gives nothing", "topicsMap"}},
+		"failure":       {config.Listener{TopicTemplate: `{{if .Table}}{{index .Table 99}}{{end}}`}, []string{"INSERT of public.users", "topicTemplate"}},
 		"with a rule":   {config.Listener{TopicTemplate: notDelete, TopicsMap: config.TopicsMap{{Match: "public_users", Topic: "t"}}}, nil},
 		"not published": {config.Listener{TopicTemplate: notDelete, Include: config.TableActions{Tables: map[string][]string{"users": {"insert"}}}}, nil},
 	} {
@@ -91,8 +91,8 @@ func TestTemplateThatMakesNoTopicNamesTheTable(t *testing.T) {
 }
 
 func TestUnusableTemplateIsNamed(t *testing.T) {
-	_, err := newRouter(config.Listener{TopicTemplate: "{{.Tabel}}"}, Route{}, nil)
-	if err == nil || !strings.Contains(err.Error(), "listener.topicTemplate") || !strings.Contains(err.Error(), "Tabel") {
+	_, err := newTopicMaker(Route{Rules: config.TopicRules{Template: "{{.Tabel}}"}})
+	if err == nil || !strings.Contains(err.Error(), "topicTemplate") || !strings.Contains(err.Error(), "Tabel") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -80,10 +80,10 @@ func (w *window) full() bool {
 	return w.filling.size >= w.half || len(w.filling.msgs) >= maxBatch
 }
 
-// append encodes an event's key and body into the window, by the table's plan;
+// append encodes an event's key and body into the window, by the output's plan of the table;
 // m brings the rest of the message. The filler has seen that the window is not
 // full.
-func (w *window) append(m publisher.Message, p *plan, e *publisher.Event) {
+func (w *window) append(m publisher.Message, p *outPlan, e *publisher.Event) {
 	w.mu.Lock()
 	b := w.filling
 	start := len(b.buf)

@@ -16,7 +16,7 @@ import (
 )
 
 // plainPlan has column 0 as the key and column 1 as the whole body.
-var plainPlan = &plan{key: []int{0}, body: plainBody{}}
+var plainPlan = &outPlan{key: []int{0}, body: plainBody{}}
 
 type plainBody struct{}
 

@@ -52,10 +52,12 @@ func runHere(ctx context.Context, cfg *config.Config, observe observer) (err err
 		route.Name = nats.Subject
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
-	l, err := listener.New(cfg.Listener, cfg.Database, route, listener.Deps{
+	l, err := listener.New(cfg.Listener, cfg.Database, listener.Deps{
 		Log: log, Metrics: metrics.New(prometheus.NewRegistry(), "bench"), Health: metrics.NewHealth(time.Now),
-		Name:      cfg.Publisher.Type,
-		Deliverer: &observed{publisher.Retry(out, cfg.Listener.AckTimeout, publisher.RetryHooks{}), observe},
+		Outputs: []listener.Output{{
+			Name: cfg.Publisher.Type, Route: route,
+			Deliverer: &observed{publisher.Retry(out, cfg.Listener.AckTimeout, publisher.RetryHooks{}), observe},
+		}},
 	})
 	if err != nil {
 		return err

@@ -13,7 +13,6 @@ import (
 
 	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/listener"
-	"github.com/walherald/walherald/publisher/nats"
 )
 
 // Check looks for what would keep a service of this configuration from running
@@ -25,8 +24,11 @@ func Check(ctx context.Context, cfg *config.Config) []config.Finding {
 	for _, w := range cfg.Warnings() {
 		found = append(found, config.Finding{Severity: config.FindingWarning, Path: "environment", What: w, Remedy: "correct or unset it"})
 	}
-	found = append(found, listener.Check(ctx, cfg.Listener, cfg.Database, cfg.Publisher.MessageKeyFrom...)...)
-	found = append(found, checkOutput(ctx, cfg)...)
+	outs := cfg.Outputs()
+	found = append(found, listener.Check(ctx, cfg.Listener, cfg.Database, routes(cfg, outs)...)...)
+	for _, out := range outs {
+		found = append(found, checkOutput(ctx, cfg, out)...)
+	}
 	if cfg.Listener.ServerPort != 0 {
 		found = append(found, checkListen("listener.serverPort", probeAddr(cfg.Listener.ServerPort)))
 	}
@@ -36,47 +38,63 @@ func Check(ctx context.Context, cfg *config.Config) []config.Finding {
 	return found
 }
 
-func checkOutput(ctx context.Context, cfg *config.Config) []config.Finding {
-	switch pub := cfg.Publisher; {
-	case pub.Type == config.PublisherStdout, pub.Type == config.PublisherDiscard:
-		return []config.Finding{{Path: "publisher.type", What: "output is " + pub.Type + ", which needs nothing"}}
-	case pub.Type != config.PublisherNATS:
-		what, remedy, _ := strings.Cut(strings.TrimPrefix(unavailable(pub.Type).Error(), "publisher.type: "), ": ")
-		return []config.Finding{{Severity: config.FindingError, Path: "publisher.type", What: what, Remedy: remedy}}
-	case pub.Embedded != nil:
-		return []config.Finding{
-			checkListen("publisher.embedded.listen", pub.Embedded.Listen),
-			checkStore(pub.Embedded.StoreDir),
-		}
+// checkOutput checks one output. Findings name keys below publisher; here they
+// get the path of the output's own section.
+func checkOutput(ctx context.Context, cfg *config.Config, out config.Output) []config.Finding {
+	var found []config.Finding
+	switch out.Type {
+	case config.PublisherNATS:
+		found = checkNATS(ctx, out, topics(cfg, out))
+	case config.PublisherKafka:
+		found = checkKafka(ctx, out, topics(cfg, out))
+	case config.PublisherRabbitMQ:
+		found = checkRabbitMQ(ctx, out, topics(cfg, out))
+	case config.PublisherPubSub:
+		found = checkPubSub(ctx, out, topics(cfg, out))
+	case config.PublisherFile:
+		found = []config.Finding{checkFolder("publisher.path", filepath.Dir(out.Path))}
+	case config.PublisherStdout, config.PublisherDiscard:
+		found = []config.Finding{{Path: "publisher.type", What: "output is " + out.Type + ", which needs nothing"}}
 	default:
-		return checkNATS(ctx, cfg)
+		found = []config.Finding{unusable(unavailable(out))}
 	}
+	for i := range found {
+		if rest, ok := strings.CutPrefix(found[i].Path, "publisher"); ok {
+			found[i].Path = out.Section + rest
+		}
+	}
+	return found
 }
 
-func checkNATS(ctx context.Context, cfg *config.Config) []config.Finding {
-	pub := cfg.Publisher
-	nc := nats.Config{URLs: pub.Address, Topic: pub.Topic, SkipOversize: pub.Oversize == config.OversizeSkip}
-	if pub.EnableTLS {
-		var err error
-		if nc.Options, err = natsTLS(pub); err != nil {
-			return []config.Finding{{
-				Severity: config.FindingError, Path: "publisher.enableTLS",
-				What: err.Error(), Remedy: "name PEM files that this user can read",
-			}}
-		}
+// unusable is the finding for an output that cannot even be made: err is
+// "path: what: remedy", or less.
+func unusable(err error) config.Finding {
+	path, what, found := strings.Cut(err.Error(), ": ")
+	if !found {
+		path, what = "publisher", err.Error()
 	}
-	return nats.Check(ctx, nc, subjects(cfg)...)
+	what, remedy, _ := strings.Cut(what, ": ")
+	return config.Finding{Severity: config.FindingError, Path: path, What: what, Remedy: remedy}
 }
 
 // group is a reference to a group in the topic of a rule with an expression.
 var group = regexp.MustCompile(`\$(\{\w+\}|\w+)`)
 
-// subjects returns patterns of the NATS subjects this configuration publishes
-// to: a table's own name, and what a rule makes of one, stand as *.
-func subjects(cfg *config.Config) []string {
-	prefix := cfg.Publisher.Topic + "." + cfg.Publisher.TopicPrefix
+// routes are those of all outputs, as far as a check looks at them.
+func routes(cfg *config.Config, outs []config.Output) []listener.Route {
+	var all []listener.Route
+	for _, out := range outs {
+		all = append(all, route(cfg, out))
+	}
+	return all
+}
+
+// topics returns patterns of the topics an output publishes to: a table's own
+// name, and what a rule makes of one, stand as *.
+func topics(cfg *config.Config, out config.Output) []string {
+	prefix := out.Topic + "." + out.TopicPrefix
 	patterns := []string{pattern(prefix + "*")}
-	for _, rule := range cfg.Listener.TopicsMap {
+	for _, rule := range out.TopicRules(&cfg.Listener).Map {
 		topic := rule.Topic
 		if _, ok := rule.Expression(); ok {
 			topic = group.ReplaceAllString(topic, "*")
@@ -113,10 +131,14 @@ func checkListen(path, address string) config.Finding {
 }
 
 // checkStore tries whether the embedded server could keep its streams in dir.
-// Where dir does not exist yet, the nearest folder above counts.
 func checkStore(dir string) config.Finding {
-	const path = "publisher.embedded.storeDir"
-	at, err := nearestFolder(filepath.Join(dir, "jetstream")) // the folder the server makes there
+	return checkFolder("publisher.embedded.storeDir", filepath.Join(dir, "jetstream")) // which the server makes there
+}
+
+// checkFolder tries whether dir can be written to. Where it does not exist yet,
+// the nearest folder above counts.
+func checkFolder(path, dir string) config.Finding {
+	at, err := nearestFolder(dir)
 	if err == nil {
 		err = tryWrite(at)
 	}

@@ -3,33 +3,30 @@ package service
 import (
 	"context"
 	"crypto/tls"
-	"errors"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"os"
 
-	natsgo "github.com/nats-io/nats.go"
-
 	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/publisher"
-	"github.com/walherald/walherald/publisher/nats"
-	"github.com/walherald/walherald/publisher/nats/embedded"
 )
 
-// hooks are what outputs call to tell of themselves.
+// hooks are what one output calls to tell of itself.
 type hooks struct {
-	log     *slog.Logger
-	mode    func(output, mode string)
-	held    func(output string, n int)
+	log *slog.Logger
+	// mode tells how it writes, held how many messages the destination had
+	// already, skipped which one was dropped.
+	mode    func(mode string)
+	held    func(n int)
 	skipped func(m publisher.Message)
 }
 
 // output is a destination and what belongs to it.
 type output struct {
-	name      string
 	deliverer publisher.Deliverer
-	topicName func(string) string
-	stop      func() // what was started for it; or nil
+	topicName func(string) string // or nil
+	stop      func()              // what was started for it; or nil
 }
 
 func (o *output) close() error {
@@ -40,59 +37,57 @@ func (o *output) close() error {
 	return err
 }
 
-// newOutput makes the output a configuration names.
-func newOutput(ctx context.Context, cfg config.Publisher, h hooks) (*output, error) {
+// newOutput makes the output a section of the configuration describes, for
+// bodies of this content.
+func newOutput(ctx context.Context, cfg config.Output, content publisher.Content, h hooks) (*output, error) {
 	switch cfg.Type {
 	case config.PublisherNATS:
-		return newNATS(ctx, cfg, h)
+		return newNATS(ctx, cfg, content, h)
+	case config.PublisherKafka:
+		return newKafka(cfg, content, h)
+	case config.PublisherRabbitMQ:
+		return newRabbitMQ(cfg, content, h)
+	case config.PublisherPubSub:
+		return newPubSub(cfg, content, h)
+	case config.PublisherFile:
+		return newFile(cfg, h)
 	case config.PublisherStdout:
-		return &output{name: cfg.Type, deliverer: publisher.NewWriter(os.Stdout)}, nil
+		return &output{deliverer: publisher.NewWriter(os.Stdout)}, nil
 	case config.PublisherDiscard:
-		return &output{name: cfg.Type, deliverer: publisher.Discard{}}, nil
+		return &output{deliverer: publisher.Discard{}}, nil
 	}
-	return nil, unavailable(cfg.Type)
+	return nil, unavailable(cfg)
 }
 
-func newNATS(ctx context.Context, cfg config.Publisher, h hooks) (*output, error) {
-	const name = config.PublisherNATS
-	out := &output{name: name, topicName: nats.Subject}
-	nc := nats.Config{URLs: cfg.Address, Topic: cfg.Topic, SkipOversize: cfg.Oversize == config.OversizeSkip}
-	if cfg.Embedded != nil {
-		srv, err := embedded.Start(ctx, *cfg.Embedded, h.log)
-		if err != nil {
-			return nil, err
-		}
-		out.stop = srv.Stop
-		nc.URLs, nc.Options = []string{srv.URL()}, []natsgo.Option{srv.Option()}
-	} else if cfg.EnableTLS {
-		var err error
-		if nc.Options, err = natsTLS(cfg); err != nil {
-			return nil, err
-		}
-	}
-	out.deliverer = nats.New(nc, nats.Hooks{
-		Mode:    func(mode string) { h.mode(name, mode) },
-		Held:    func(n int) { h.held(name, n) },
-		Skipped: h.skipped,
-	}, h.log)
-	return out, nil
+// unavailable is the error for a publisher this version does not have.
+func unavailable(cfg config.Output) error {
+	return fmt.Errorf("%s.type: %s is not available in this version of walherald: use nats, kafka, rabbitmq, google_pubsub, stdout, file or discard",
+		cfg.Section, cfg.Type)
 }
 
-// natsTLS makes the connection options of publisher.enableTLS. Files that
+// tlsConfig is what enableTLS and the keys beside it ask for, or nil. Files that
 // cannot be used are an error now, not at the first connection.
-func natsTLS(cfg config.Publisher) ([]natsgo.Option, error) {
-	opts := []natsgo.Option{natsgo.Secure(&tls.Config{MinVersion: tls.VersionTLS12})}
+func tlsConfig(cfg config.Output) (*tls.Config, error) {
+	if !cfg.EnableTLS {
+		return nil, nil
+	}
+	tc := &tls.Config{MinVersion: tls.VersionTLS12}
 	if cfg.CACert != "" {
-		if _, err := os.Stat(cfg.CACert); err != nil {
-			return nil, fmt.Errorf("publisher.caCert: %w", err)
+		pem, err := os.ReadFile(cfg.CACert)
+		if err != nil {
+			return nil, fmt.Errorf("%s.caCert: %w", cfg.Section, err)
 		}
-		opts = append(opts, natsgo.RootCAs(cfg.CACert))
+		tc.RootCAs = x509.NewCertPool()
+		if !tc.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s.caCert: %s holds no PEM certificate", cfg.Section, cfg.CACert)
+		}
 	}
 	if cfg.ClientCert != "" {
-		if _, err := tls.LoadX509KeyPair(cfg.ClientCert, cfg.ClientKey); err != nil {
-			return nil, errors.Join(errors.New("publisher.clientCert and publisher.clientKey do not make a pair"), err)
+		pair, err := tls.LoadX509KeyPair(cfg.ClientCert, cfg.ClientKey)
+		if err != nil {
+			return nil, fmt.Errorf("%s.clientCert and clientKey do not make a pair: %w", cfg.Section, err)
 		}
-		opts = append(opts, natsgo.ClientCert(cfg.ClientCert, cfg.ClientKey))
+		tc.Certificates = []tls.Certificate{pair}
 	}
-	return opts, nil
+	return tc, nil
 }

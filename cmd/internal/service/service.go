@@ -5,7 +5,6 @@ package service
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"strconv"
@@ -51,12 +50,8 @@ func Run(ctx context.Context, cfg *config.Config, o Options) (err error) {
 		o.Log.Warn(w)
 	}
 
-	out, err := newOutput(ctx, cfg.Publisher, s.outputHooks())
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, out.close()) }()
-	l, err := s.listener(out)
+	defer func() { err = errors.Join(err, s.close()) }()
+	l, err := s.listener(ctx)
 	if err != nil {
 		return err
 	}
@@ -73,6 +68,16 @@ type service struct {
 	log    *slog.Logger
 	met    *metrics.Metrics
 	health *metrics.Health
+	open   []*output
+}
+
+// close closes the outputs.
+func (s *service) close() error {
+	var errs []error
+	for _, out := range s.open {
+		errs = append(errs, out.close())
+	}
+	return errors.Join(errs...)
 }
 
 // run runs the listener; the HTTP servers live as long as it does.
@@ -96,20 +101,50 @@ func (s *service) run(ctx context.Context, l *listener.Listener, servers []*metr
 	return err
 }
 
-// listener makes the listener with its output.
-func (s *service) listener(out *output) (*listener.Listener, error) {
-	deliver := publisher.Retry(out.deliverer, s.cfg.Listener.AckTimeout, s.retryHooks(out.name))
+// listener makes the listener with its outputs.
+func (s *service) listener(ctx context.Context) (*listener.Listener, error) {
+	deps := listener.Deps{Log: s.log, Metrics: s.met, Health: s.health, AcceptGap: s.opts.AcceptGap}
+	for _, cfg := range s.cfg.Outputs() {
+		out, err := s.output(ctx, cfg)
+		if err != nil {
+			return nil, err
+		}
+		deps.Outputs = append(deps.Outputs, out)
+	}
+	return listener.New(s.cfg.Listener, s.cfg.Database, deps)
+}
+
+// output makes one output, which close closes.
+func (s *service) output(ctx context.Context, cfg config.Output) (listener.Output, error) {
+	r := route(s.cfg, cfg)
+	envelope, content, err := newEnvelope(s.cfg, cfg)
+	if err != nil {
+		return listener.Output{}, err
+	}
+	out, err := newOutput(ctx, cfg, content, s.outputHooks(cfg.Name))
+	if err != nil {
+		return listener.Output{}, err
+	}
+	s.open = append(s.open, out)
+	deliver := publisher.Retry(out.deliverer, s.cfg.Listener.AckTimeout, s.retryHooks(cfg.Name))
 	if s.opts.Observe != nil {
 		deliver = &observed{Deliverer: deliver, observe: s.opts.Observe}
 	}
-	route := listener.Route{
-		Database: s.cfg.Database.Name,
-		Topic:    s.cfg.Publisher.Topic, TopicPrefix: s.cfg.Publisher.TopicPrefix, KeyFrom: s.cfg.Publisher.MessageKeyFrom,
-		Name: out.topicName, Envelope: format.Walherald{}, Tags: s.cfg.Tags,
+	r.Envelope, r.Name = envelope, out.topicName
+	return listener.Output{Name: cfg.Name, Route: r, Deliverer: deliver}, nil
+}
+
+// route is what the configuration says of an output's events.
+func route(cfg *config.Config, out config.Output) listener.Route {
+	return listener.Route{
+		Section: out.Section, Filter: out.Filter, Rules: out.TopicRules(&cfg.Listener),
+		Database: cfg.Database.Name, Topic: out.Topic, TopicPrefix: out.TopicPrefix, KeyFrom: out.MessageKeyFrom, Tags: cfg.Tags,
 	}
-	return listener.New(s.cfg.Listener, s.cfg.Database, route, listener.Deps{
-		Log: s.log, Metrics: s.met, Health: s.health, Name: out.name, Deliverer: deliver, AcceptGap: s.opts.AcceptGap,
-	})
+}
+
+// newEnvelope makes the envelope of an output and says what its bodies are.
+func newEnvelope(_ *config.Config, _ config.Output) (format.Envelope, publisher.Content, error) {
+	return format.Walherald{}, publisher.Content{Type: "application/json"}, nil
 }
 
 // retryHooks show in log, health and metrics how delivering goes.
@@ -139,14 +174,11 @@ func (s *service) retryHooks(name string) publisher.RetryHooks {
 }
 
 // outputHooks are what a publisher itself has to tell.
-func (s *service) outputHooks() hooks {
+func (s *service) outputHooks(name string) hooks {
+	met := s.met.Output(name)
 	return hooks{
-		log:  s.log,
-		mode: func(output, mode string) { s.met.Output(output).Mode(mode) },
-		held: func(output string, n int) { s.met.Output(output).RepeatsSkipped(n) },
-		skipped: func(m publisher.Message) {
-			s.met.Problem(metrics.ProblemOversize)
-		},
+		log: s.log.With("output", name), mode: met.Mode, held: met.RepeatsSkipped,
+		skipped: func(publisher.Message) { s.met.Problem(metrics.ProblemOversize) },
 	}
 }
 
@@ -172,9 +204,4 @@ func probeAddr(port int) string {
 		return ""
 	}
 	return net.JoinHostPort("", strconv.Itoa(port))
-}
-
-// unavailable is the error for a publisher this version does not have.
-func unavailable(kind string) error {
-	return fmt.Errorf("publisher.type: %s is not available in this version of walherald: use nats, stdout or discard", kind)
 }
