@@ -9,6 +9,7 @@
 #
 # With its major version, PostgreSQL is a server of exactly that version, which
 # comes from an npm package and is kept in a folder of its own (postgresql.sh).
+# Apache Kafka comes as jars through Maven, likewise (kafka.sh).
 #
 # PostgreSQL is wanted for its programs only: tests, demo and benchmarks start
 # private servers. The package is kept from creating a cluster of its own, and one
@@ -16,6 +17,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/postgresql.sh
+. scripts/kafka.sh
 
 fail() {
 	echo "walherald: $*" >&2
@@ -194,10 +196,47 @@ restore_policy() {
 	[ ! -e "$policy.walherald" ] || as_root mv "$policy.walherald" "$policy"
 }
 
+has_java() {
+	command -v java >/dev/null && java -version >/dev/null 2>&1
+}
+
+# need_kafka fetches Kafka's jars with Maven. Their folder gets its name only once
+# it is complete, so that an interrupted download is not taken for one.
+need_kafka() {
+	local folder fetched log
+	has_java || install Java default-jre-headless
+	has_java || fail "Java does not start: run as root: apt-get install --reinstall default-jre-headless"
+	[ -z "${WALHERALD_KAFKA_LIB:-}" ] || {
+		ls "$WALHERALD_KAFKA_LIB"/kafka_*.jar >/dev/null 2>&1 ||
+			fail "WALHERALD_KAFKA_LIB is $WALHERALD_KAFKA_LIB, where there is no Kafka: set it to the folder of Kafka's jars, or unset it"
+		return 0
+	}
+	folder=$(kafka_folder)
+	[ ! -d "$folder" ] || return 0
+	command -v mvn >/dev/null || install Maven maven
+	echo "walherald: fetching Apache Kafka $kafka_version"
+	mkdir -p "$(dirname "$folder")"
+	fetched=$(mktemp -d "$folder.XXXXXX")
+	log=$(mktemp)
+	chmod 755 "$fetched"
+	kafka_pom >"$fetched/pom.xml"
+	(
+		umask 022
+		mvn -B -q -f "$fetched/pom.xml" dependency:copy-dependencies -DoutputDirectory="$fetched/lib" -DincludeScope=runtime
+		ls "$fetched"/lib/kafka_*.jar
+	) >"$log" 2>&1 || {
+		rm -rf "$fetched"
+		fail "Apache Kafka cannot be fetched ($(grep -m1 ERROR "$log" || tail -n1 "$log")): Maven's messages are in $log"
+	}
+	rm -f "$log"
+	# Where somebody else was faster, theirs stays.
+	mv -T "$fetched" "$folder" 2>/dev/null || rm -rf "$fetched"
+}
+
 for dependency in "$@"; do
 	case $dependency in
-	make | go | gcc | npm | postgresql | rabbitmq) "need_$dependency" ;;
+	make | go | gcc | npm | postgresql | rabbitmq | kafka) "need_$dependency" ;;
 	postgresql-*) need_postgresql_version "${dependency#postgresql-}" ;;
-	*) fail "deps.sh knows make, go, gcc, npm, postgresql, rabbitmq and postgresql-VERSION, not $dependency" ;;
+	*) fail "deps.sh knows make, go, gcc, npm, postgresql, rabbitmq, kafka and postgresql-VERSION, not $dependency" ;;
 	esac
 done
