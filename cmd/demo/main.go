@@ -24,7 +24,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/walherald/walherald/cmd/internal/service"
+	"github.com/walherald/walherald/internal/service"
 	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/internal/pgserver"
 )

@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/walherald/walherald/cmd/internal/service"
+	"github.com/walherald/walherald/internal/service"
 	"github.com/walherald/walherald/config"
 )
 

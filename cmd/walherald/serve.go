@@ -6,7 +6,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/walherald/walherald/cmd/internal/service"
+	"github.com/walherald/walherald/internal/service"
 	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/metrics"
 )
