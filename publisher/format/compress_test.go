@@ -1,0 +1,110 @@
+package format
+
+import (
+	"bytes"
+	"io"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/walherald/walherald/publisher"
+)
+
+// readers undo the compressions, each as a consumer would.
+var readers = map[string]func([]byte) ([]byte, error){
+	CompressionGzip: func(packed []byte) ([]byte, error) {
+		r, err := gzip.NewReader(bytes.NewReader(packed))
+		if err != nil {
+			return nil, err
+		}
+		return io.ReadAll(r)
+	},
+	CompressionZstd: func(packed []byte) ([]byte, error) {
+		r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
+		if err != nil {
+			return nil, err
+		}
+		defer r.Close()
+		return r.DecodeAll(packed, nil)
+	},
+}
+
+// compressedEnvelope returns the default envelope, compressed.
+func compressedEnvelope(t testing.TB, compression string) Envelope {
+	t.Helper()
+	e, c, err := New(Options{Compression: compression, Source: testSource})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Encoding != compression || c.Type != "application/json" {
+		t.Fatalf("content of %s is %+v", compression, c)
+	}
+	return e
+}
+
+// large returns a text that compresses hardly at all.
+func large(size int) publisher.Value {
+	r, letters := rand.New(rand.NewPCG(1, 2)), make([]byte, size)
+	for i := range letters {
+		letters[i] = ' ' + byte(r.Uint32()%0x5f)
+	}
+	return text(string(letters))
+}
+
+func TestCompressedBodiesUnpackToThePlainOnes(t *testing.T) {
+	huge := userRow("huge")
+	huge[1] = large(2 * maxKept)
+	cases := append(goldenCases(), goldenCase{about: "a huge body", event: event(users(), publisher.Insert, huge, nil)})
+	for name, unpack := range readers {
+		envelope := compressedEnvelope(t, name)
+		for _, c := range cases {
+			packed := envelope.Plan(c.event.Table, c.tags).Append([]byte("before"), c.event)
+			rest, found := bytes.CutPrefix(packed, []byte("before"))
+			if !found {
+				t.Fatalf("%s: %s: the body is not appended", name, c.about)
+			}
+			got, err := unpack(rest)
+			if err != nil {
+				t.Fatalf("%s: %s: %v", name, c.about, err)
+			}
+			if want := body(c.event, c.tags); !bytes.Equal(got, want) {
+				t.Errorf("%s: %s: unpacked is %.200s, want %.200s", name, c.about, got, want)
+			}
+		}
+	}
+}
+
+// A destination that tells repeats by their bytes must see equal ones, whatever
+// the compressor did in between and however many use it.
+func TestCompressedBodiesAreEqualOnEveryRedelivery(t *testing.T) {
+	e := event(users(), publisher.Update, userRow("new"), userRow("old"))
+	between := event(users(), publisher.Insert, append(userRow("x")[:5], large(100_000)), nil)
+	for name := range readers {
+		plan := compressedEnvelope(t, name).Plan(e.Table, nil)
+		want := compressedEnvelope(t, name).Plan(e.Table, nil).Append(nil, e)
+		together(func() {
+			if got := plan.Append(nil, e); !bytes.Equal(got, want) {
+				t.Errorf("%s: got %x, want %x", name, got, want)
+			}
+			plan.Append(nil, between)
+		})
+	}
+}
+
+func TestCompressionMakesBodiesSmaller(t *testing.T) {
+	e := event(users(), publisher.Update, userRow("new"), userRow("old"))
+	for name := range readers {
+		if got, all := len(compressedEnvelope(t, name).Plan(e.Table, nil).Append(nil, e)), len(body(e, nil)); got > all*3/4 {
+			t.Errorf("%s makes %d bytes of %d", name, got, all)
+		}
+	}
+}
+
+func BenchmarkCompressedUpdateOfSixColumns(b *testing.B) {
+	e := event(users(), publisher.Update, userRow("Ada Lovelace"), userRow("Ada Byron"))
+	for name := range readers {
+		b.Run(name, func(b *testing.B) { benchmarkBody(b, compressedEnvelope(b, name).Plan(e.Table, nil), e) })
+	}
+}
