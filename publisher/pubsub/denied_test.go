@@ -75,7 +75,9 @@ func tlsServer(t *testing.T) (*pubsubserver.Fake, func(*Config)) {
 
 // answering answers every call with a status.
 func answering(code codes.Code, text string) pubsubserver.Fault {
-	return func(context.Context, string, any, func() (any, error)) (any, error) { return nil, status.Error(code, text) }
+	return func(context.Context, string, any, func() (any, error)) (any, error) {
+		return nil, status.Error(code, text)
+	}
 }
 
 // deniedPublisher has the key of a service account that the server does not know.
