@@ -22,7 +22,7 @@ import (
 // what all replicas have agreed on, and a refusal stops the stream.
 func (s *session) publishChain(ctx context.Context, batch []publisher.Message) error {
 	replies, ids := s.chainStrings(batch)
-	out := newOutgoing()
+	out := newOutgoing(s.p.beside)
 	stall := newStall()
 	defer stall.Stop()
 
@@ -95,7 +95,7 @@ func (s *session) chainAck(ctx context.Context, stall *time.Timer, acked *int, n
 // next leaves: slow, but in order in any company.
 func (s *session) publishEach(ctx context.Context, batch []publisher.Message) error {
 	replies, ids := s.chainStrings(batch)
-	out := newOutgoing()
+	out := newOutgoing(s.p.beside)
 	stall := newStall()
 	defer stall.Stop()
 	for i := range batch {

@@ -70,12 +70,19 @@ func connectRemedy(err error) (path, remedy string) {
 	var (
 		authority x509.UnknownAuthorityError
 		verify    *tls.CertificateVerificationError
+		file      *fileError
 	)
 	switch {
-	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
-		return "publisher.address", "correct the user and password, or the token, in the address: nats://user:password@host:4222"
+	case errors.As(err, &file):
+		return file.key, "name a file that can be read and holds what nsc has written"
 	case errors.Is(err, nats.ErrSecureConnWanted):
 		return "publisher.enableTLS", "remove it, or turn TLS on in the server"
+	case errors.Is(err, nats.ErrSecureConnRequired):
+		return "publisher.enableTLS", "set it to true: the server wants TLS"
+	case isAny(err, refusals):
+		return "publisher.address", "correct the user and password in the address (nats://user:password@host:4222), publisher.user and publisher.password, or publisher.nats.token, credsFile or nkeyFile"
+	case refusesCertificate(err):
+		return "publisher.clientCert", "name a certificate that the server's authority has signed, and its key in publisher.clientKey"
 	case errors.As(err, &authority):
 		return "publisher.caCert", "name the PEM file of the authority that signed the server's certificate, beside publisher.enableTLS: true"
 	case errors.As(err, &verify):
@@ -120,8 +127,13 @@ func (p *preflight) noJetStream(err error) {
 	}
 }
 
-// newStream tells of the stream a start would create.
+// newStream tells of the stream a start would create, or miss.
 func (p *preflight) newStream() {
+	if policy := p.cfg.MissingTopic; policy == MissingWait || policy == MissingStop {
+		p.Fail("publisher.missingTopic", "run nats stream add "+StreamName(p.cfg.Topic)+" --subjects '"+p.cfg.Topic+".>', or set publisher.missingTopic: create",
+			"stream %s does not exist", StreamName(p.cfg.Topic))
+		return
+	}
 	p.OK("publisher.topic", "stream %s does not exist and would be created for %s.>", StreamName(p.cfg.Topic), p.cfg.Topic)
 	p.mode(hasFastIngest(p.nc.ConnectedServerVersion()))
 	p.limit(0)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
+	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/walherald/walherald/internal/faultproxy"
@@ -44,23 +45,34 @@ func (c *conformance) harness() publishertest.Harness {
 		NewSkipping: func(_ *testing.T, skipped func(publisher.Message)) publisher.Deliverer {
 			return c.open(Config{SkipOversize: true}, Hooks{Skipped: skipped})
 		},
-		Read:     func(t *testing.T) []publishertest.Stored { return conformanceRead(t, c.server.URL()) },
-		Cut:      c.proxy.Cut,
-		CutAfter: c.proxy.CutAfter,
-		Kill: func(t *testing.T) {
-			if err := c.server.Kill(); err != nil {
-				t.Error(err)
-			}
+		NewContent: func(_ *testing.T, content publisher.Content) publisher.Deliverer {
+			return c.open(Config{Content: content}, Hooks{})
 		},
-		Restart: func(t *testing.T) {
-			if err := c.server.Restart(t.Context()); err != nil {
-				t.Error(err)
-			}
-		},
-		Refuse:   func(t *testing.T) func() { return c.limit(t, 150) },
-		Block:    func(t *testing.T) func() { return c.limit(t, 0) },
-		Denied:   denied,
-		TooLarge: 9000,
+		Read:       func(t *testing.T) []publishertest.Stored { return conformanceRead(t, c.server.URL()) },
+		Cut:        c.proxy.Cut,
+		CutAfter:   c.proxy.CutAfter,
+		Kill:       c.kill,
+		Restart:    c.restart,
+		Refuse:     func(t *testing.T) func() { return c.limit(t, 150) },
+		Block:      func(t *testing.T) func() { return c.limit(t, 0) },
+		Denied:     denied,
+		Missing:    c.missing,
+		TooLarge:   9000,
+		Attributes: []string{publisher.AttrID},
+		Prefix:     "ce-",
+		SilentJSON: true,
+	}
+}
+
+func (c *conformance) kill(t *testing.T) {
+	if err := c.server.Kill(); err != nil {
+		t.Error(err)
+	}
+}
+
+func (c *conformance) restart(t *testing.T) {
+	if err := c.server.Restart(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -80,8 +92,20 @@ func (c *conformance) limit(t *testing.T, more int64) (end func()) {
 
 func denied(t *testing.T) publisher.Deliverer {
 	srv := natsserver.InProcess(t, func(o *server.Options) { o.Username, o.Password = "u", "richtig" })
-	url := "nats://u:" + publishertest.Password + "@" + srv.Addr().String()
-	return New(Config{URLs: []string{url}, Topic: "cdc"}, Hooks{}, slog.New(slog.DiscardHandler))
+	return New(Config{
+		URLs: []string{srv.ClientURL()}, Topic: "cdc",
+		Credentials: Credentials{User: "u", Password: publishertest.Password},
+	}, Hooks{}, slog.New(slog.DiscardHandler))
+}
+
+func (c *conformance) missing(t *testing.T, policy string) publishertest.Missing {
+	deleteStream(t, c.server.URL())
+	return publishertest.Missing{
+		Deliverer: c.open(Config{MissingTopic: policy}, Hooks{}),
+		Topic:     "cdc.t", Name: "stream cdc",
+		Create: func(t *testing.T) { makeStream(t, c.server.URL(), c.stream) },
+		Read:   func(t *testing.T) []publishertest.Stored { return conformanceRead(t, c.server.URL()) },
+	}
 }
 
 func conformanceRead(t *testing.T, url string) []publishertest.Stored {
@@ -93,7 +117,19 @@ func conformanceRead(t *testing.T, url string) []publishertest.Stored {
 		if err != nil {
 			t.Fatal(fmt.Errorf("message %s: %w", m.Data(), err))
 		}
-		all = append(all, publishertest.Stored{ID: id, Body: m.Data()})
+		all = append(all, publishertest.Stored{
+			ID: id, Body: m.Data(), Attributes: conformanceAttributes(m.Headers(), text),
+			Type: m.Headers().Get("Content-Type"), Encoding: m.Headers().Get("Content-Encoding"),
+		})
 	}
 	return all
+}
+
+// conformanceAttributes gives the id the name it has elsewhere.
+func conformanceAttributes(h natsgo.Header, id string) map[string]string {
+	attributes := map[string]string{publisher.AttrID: id}
+	for name, values := range h {
+		attributes[name] = values[0]
+	}
+	return attributes
 }

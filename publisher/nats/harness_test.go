@@ -231,3 +231,8 @@ func expectAll(t *testing.T, got []int, n int) {
 		t.Fatalf("stream holds the changes up to %d, want %d", next, n)
 	}
 }
+
+func isAPIError(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api)
+}

@@ -30,7 +30,7 @@ const (
 func (s *session) ingest(ctx context.Context, batch []publisher.Message) error {
 	s.batches++
 	replies, ids := s.ingestStrings(batch)
-	out := newOutgoing()
+	out := newOutgoing(s.p.beside)
 	stall := newStall()
 	defer stall.Stop()
 

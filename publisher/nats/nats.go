@@ -25,6 +25,15 @@
 // change is therefore stored once; with other writers it can be stored again,
 // with the same id, after a fault.
 //
+// # What stands beside a body
+//
+// Bodies that are plain application/json travel with the header Walherald-Id
+// alone. The other attributes of walherald (table, action, position, commit time)
+// are in the envelope already, and as headers they would cost more than the rest
+// of walherald does. Content-Type, Content-Encoding and the attributes of
+// CloudEvents in binary mode are written where a consumer could not read the body
+// without them.
+//
 // A session never reconnects by itself: one connection means one order. When
 // it is lost the session is over and the next Deliver opens another.
 package nats
@@ -66,11 +75,20 @@ type Config struct {
 	URLs []string
 	// Topic names the stream and is the first token of every subject.
 	Topic string
+	// Credentials say who connects.
+	Credentials Credentials
+	// MissingTopic says what happens if there is no stream: MissingCreate or
+	// empty, MissingWait, MissingStop.
+	MissingTopic string
+	// Stream is how a stream is made. One that exists stays as it is.
+	Stream StreamOptions
+	// Content is what the bodies are. Only of other than plain application/json
+	// is anything written beside them, with headers that cost throughput.
+	Content publisher.Content
 	// SkipOversize drops messages that are larger than the server or the stream
 	// takes, with a log record each; otherwise they are a permanent error.
 	SkipOversize bool
-	// Options are appended to those of the connection: credentials, TLS, an
-	// in-process server.
+	// Options are appended to those of the connection: TLS, an in-process server.
 	Options []nats.Option
 }
 
@@ -100,11 +118,15 @@ type Publisher struct {
 	cfg   Config
 	hooks Hooks
 	log   *slog.Logger
+	// beside is what is written beside bodies; nil means nothing.
+	beside *beside
 
 	// stall is stallTimeout, but for tests.
 	stall time.Duration
 
 	session *session
+	// told says that the stream's difference from the configuration is logged.
+	told bool
 	// refusals counts attempts in a row that found JetStream turned off.
 	refusals int
 	// mismatches counts sessions in a row that ended because another writer
@@ -114,7 +136,7 @@ type Publisher struct {
 
 // New returns a Publisher. It connects at the first Deliver.
 func New(cfg Config, hooks Hooks, log *slog.Logger) *Publisher {
-	return &Publisher{cfg: cfg, hooks: hooks, log: log, stall: stallTimeout}
+	return &Publisher{cfg: cfg, hooks: hooks, log: log, beside: newBeside(cfg.Content), stall: stallTimeout}
 }
 
 // maxMismatches is how many sessions in a row may be lost to other writers
@@ -133,6 +155,7 @@ func (p *Publisher) Deliver(ctx context.Context, batch []publisher.Message) erro
 		return err
 	}
 	if err := s.deliver(ctx, batch); err != nil {
+		err = s.rightsError(err)
 		p.drop(err)
 		return err
 	}

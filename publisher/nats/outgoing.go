@@ -12,19 +12,23 @@ import (
 // outgoing is the one message that is filled and sent again and again: its
 // header map and the values in it are made once for a batch.
 type outgoing struct {
-	msg nats.Msg
-	id  []string
+	msg    nats.Msg
+	id     []string
+	beside *beside // or nil
 }
 
-func newOutgoing() *outgoing {
+func newOutgoing(b *beside) *outgoing {
 	id := []string{""}
-	return &outgoing{id: id, msg: nats.Msg{Header: nats.Header{HeaderID: id}}}
+	return &outgoing{id: id, msg: nats.Msg{Header: nats.Header{HeaderID: id}}, beside: b}
 }
 
 // send publishes the message. The client has copied everything when it returns.
-func (o *outgoing) send(nc *nats.Conn, subject, reply, id string, body []byte) error {
+func (o *outgoing) send(nc *nats.Conn, m *publisher.Message, reply, id string) error {
 	o.id[0] = id
-	o.msg.Subject, o.msg.Reply, o.msg.Data = subject, reply, body
+	o.msg.Subject, o.msg.Reply, o.msg.Data = m.Topic, reply, m.Body
+	if o.beside != nil {
+		o.beside.fill(o.msg.Header, m)
+	}
 	return nc.PublishMsg(&o.msg)
 }
 

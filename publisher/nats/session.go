@@ -11,7 +11,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/publisher"
 )
 
@@ -72,6 +71,7 @@ func newSession(ctx context.Context, p *Publisher) (*session, error) {
 		return nil, err
 	}
 	if err := s.prepare(ctx); err != nil {
+		err = s.rightsError(err)
 		s.close()
 		return nil, err
 	}
@@ -79,6 +79,10 @@ func newSession(ctx context.Context, p *Publisher) (*session, error) {
 }
 
 func (s *session) connect(ctx context.Context) error {
+	own, err := s.p.cfg.options()
+	if err != nil {
+		return connectError(s.p.cfg.URLs, err)
+	}
 	d := &dialer{ctx: ctx, timeout: s.p.stall}
 	opts := append([]nats.Option{
 		nats.Name("walherald"),
@@ -91,17 +95,17 @@ func (s *session) connect(ctx context.Context) error {
 		nats.MaxPingsOutstanding(2),
 		nats.ClosedHandler(func(*nats.Conn) { close(s.closed) }),
 		// Without a handler the client prints errors of its own accord.
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		nats.ErrorHandler(func(nc *nats.Conn, _ *nats.Subscription, err error) {
 			s.p.log.Debug("NATS client reported an error", "error", err)
+			if errors.Is(err, nats.ErrPermissionViolation) {
+				nc.Close() // what was asked for will not be answered
+			}
 		}),
 		nats.SetCustomDialer(d),
-	}, s.p.cfg.Options...)
-	err := checkAddresses(s.p.cfg.URLs)
-	if err == nil {
-		s.nc, err = nats.Connect(strings.Join(s.p.cfg.URLs, ","), opts...)
-	}
+	}, own...)
+	s.nc, err = nats.Connect(strings.Join(s.p.cfg.URLs, ","), opts...)
 	if err != nil {
-		return fmt.Errorf("connect to NATS at %v: %w", config.Addresses(s.p.cfg.URLs), classifyConnect(err))
+		return connectError(s.p.cfg.URLs, err)
 	}
 	s.conn = d.conn
 	s.inbox = s.nc.NewInbox()
@@ -115,13 +119,11 @@ func (s *session) connect(ctx context.Context) error {
 func (s *session) prepare(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.p.stall)
 	defer cancel()
-	info, err := ensureStream(ctx, s.nc, s.p.cfg.Topic)
+	info, err := s.p.cfg.ensureStream(ctx, s.nc)
 	if err != nil {
 		return err
 	}
-	if info.created {
-		s.p.log.Info("JetStream stream created", "stream", info.name, "subjects", info.subjects)
-	}
+	s.p.tellOfStream(info)
 	s.stream = info
 	s.limit = int(s.nc.MaxPayload())
 	if info.maxMsgSize > 0 {
@@ -254,7 +256,7 @@ func (s *session) publish(ctx context.Context, batch []publisher.Message) error 
 func (s *session) headerSize(m *publisher.Message) int {
 	const line = len(": \r\n")
 	id := 36 + len(".") + len(m.Writer)
-	n := len("NATS/1.0\r\n\r\n") + len(HeaderID) + id + line
+	n := len("NATS/1.0\r\n\r\n") + len(HeaderID) + id + line + s.p.beside.size(m)
 	if s.mode == ModeMsgID {
 		return n + len(nats.MsgIdHdr) + id + line + len(nats.ExpectedLastMsgIdHdr) + id + line
 	}
@@ -291,7 +293,7 @@ func (s *session) send(out *outgoing, m *publisher.Message, reply, id string) er
 		s.conn.cork()
 		s.corked = true
 	}
-	return out.send(s.nc, m.Topic, reply, id, m.Body)
+	return out.send(s.nc, m, reply, id)
 }
 
 // uncork lets go what send has held back.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -21,6 +22,7 @@ type streamInfo struct {
 	replicated bool
 	maxMsgSize int // 0 or less: no limit of its own
 	created    bool
+	config     jetstream.StreamConfig
 }
 
 // StreamName returns the name of the stream of a topic. The characters NATS
@@ -47,40 +49,129 @@ func Subject(topic string) string {
 	return string(b)
 }
 
-// ensureStream finds the stream of the topic, or makes it. A stream that
-// exists is taken as it is.
-func ensureStream(ctx context.Context, nc *nats.Conn, topic string) (streamInfo, error) {
+// What happens if there is no stream: values of Config.MissingTopic.
+const (
+	MissingCreate = "create" // it is made; empty means this too
+	MissingWait   = "wait"   // a temporary error until it is there
+	MissingStop   = "stop"   // a permanent error
+)
+
+// StreamOptions is how a stream is made. Zero values are the server's defaults.
+type StreamOptions struct {
+	// Replicas is how many servers of a cluster hold it, 1 to 5.
+	Replicas int
+	// Memory keeps it in memory and not in files.
+	Memory bool
+	// MaxAge is how long it keeps a message; 0 means for ever.
+	MaxAge time.Duration
+	// DuplicateWindow is how long it remembers message ids; 0 means two minutes.
+	DuplicateWindow time.Duration
+}
+
+func (o *StreamOptions) storage() jetstream.StorageType {
+	if o.Memory {
+		return jetstream.MemoryStorage
+	}
+	return jetstream.FileStorage
+}
+
+// differences says how a stream is not as the options, where they are set.
+func (o *StreamOptions) differences(have *jetstream.StreamConfig) []string {
+	var d []string
+	differ := func(differs bool, name string, have, want any) {
+		if differs {
+			d = append(d, fmt.Sprintf("%s is %v, not %v", name, have, want))
+		}
+	}
+	differ(o.Replicas > 0 && have.Replicas != o.Replicas, "replicas", have.Replicas, o.Replicas)
+	differ(o.Memory != (have.Storage == jetstream.MemoryStorage), "storage", have.Storage, o.storage())
+	differ(o.MaxAge > 0 && have.MaxAge != o.MaxAge, "maxAge", have.MaxAge, o.MaxAge)
+	differ(o.DuplicateWindow > 0 && have.Duplicates != o.DuplicateWindow, "duplicateWindow", have.Duplicates, o.DuplicateWindow)
+	return d
+}
+
+// tellOfStream logs that the stream was made, or how one that was there already
+// is not as configured; the latter once.
+func (p *Publisher) tellOfStream(info streamInfo) {
+	if info.created {
+		p.log.Info("JetStream stream created", "stream", info.name, "subjects", info.subjects)
+		p.told = true
+	}
+	if p.told {
+		return
+	}
+	p.told = true
+	if d := p.cfg.Stream.differences(&info.config); len(d) > 0 {
+		p.log.Warn("JetStream stream is not as publisher.nats says and stays as it is: change one of them",
+			"stream", info.name, "differences", strings.Join(d, ", "))
+	}
+}
+
+// ensureStream finds the stream of the topic, or does what MissingTopic says. A
+// stream that exists is taken as it is.
+func (c *Config) ensureStream(ctx context.Context, nc *nats.Conn) (streamInfo, error) {
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return streamInfo{}, fmt.Errorf("use JetStream: %w", err)
 	}
-	info, err := findStream(ctx, js, topic)
-	if err == nil {
-		return info, nil
+	name := StreamName(c.Topic)
+	info, err := findStream(ctx, js, c.Topic)
+	switch {
+	case err == nil:
+		return info, info.usable()
+	case !errors.Is(err, jetstream.ErrStreamNotFound):
+		return streamInfo{}, fmt.Errorf("find stream %s: %w", name, err)
+	case c.MissingTopic == MissingWait:
+		return streamInfo{}, missingError(name, c.Topic)
+	case c.MissingTopic == MissingStop:
+		return streamInfo{}, publisher.Permanent(missingError(name, c.Topic))
 	}
-	if !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return streamInfo{}, fmt.Errorf("find stream %s: %w", StreamName(topic), classifyAPI(err))
-	}
-	return createStream(ctx, js, topic)
+	return c.createStream(ctx, js)
 }
 
-func createStream(ctx context.Context, js jetstream.JetStream, topic string) (streamInfo, error) {
+func missingError(name, topic string) error {
+	return fmt.Errorf("stream %s does not exist: run nats stream add %s --subjects '%s.>', or set publisher.missingTopic: create",
+		name, name, topic)
+}
+
+// usable refuses a stream that will never confirm a message.
+func (i *streamInfo) usable() error {
+	switch {
+	case i.config.NoAck:
+		return publisher.Permanent(fmt.Errorf("stream %s does not acknowledge what it stores: run nats stream edit %s --ack", i.name, i.name))
+	case i.config.Sealed:
+		return publisher.Permanent(fmt.Errorf("stream %s is sealed and takes nothing any more: choose another publisher.topic", i.name))
+	}
+	return nil
+}
+
+// The server's answers to a stream it cannot make (server/errors.json).
+const (
+	codeInvalidJSON          = 10025 // an option is unknown to it
+	codeReplicasNotSupported = 10074 // it is no cluster
+)
+
+func (c *Config) createStream(ctx context.Context, js jetstream.JetStream) (streamInfo, error) {
 	cfg := jetstream.StreamConfig{
-		Name: StreamName(topic), Subjects: []string{topic + ".>"},
-		Storage: jetstream.FileStorage, AllowDirect: true, AllowBatchPublish: true,
+		Name: StreamName(c.Topic), Subjects: []string{c.Topic + ".>"},
+		Storage: c.Stream.storage(), Replicas: c.Stream.Replicas, MaxAge: c.Stream.MaxAge, Duplicates: c.Stream.DuplicateWindow,
+		AllowDirect: true, AllowBatchPublish: true,
 	}
 	st, err := js.CreateStream(ctx, cfg)
-	if isAPIError(err) && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+	if hasCode(err, codeInvalidJSON) {
 		// Servers before 2.14 do not know the option; those that check strictly
 		// refuse it.
 		cfg.AllowBatchPublish = false
 		st, err = js.CreateStream(ctx, cfg)
 	}
-	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another process was faster
-		return findStream(ctx, js, topic)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNameAlreadyInUse): // another process was faster
+		return findStream(ctx, js, c.Topic)
+	case hasCode(err, codeReplicasNotSupported):
+		err = publisher.Permanent(fmt.Errorf("%w: lower publisher.nats.replicas", err))
 	}
 	if err != nil {
-		return streamInfo{}, fmt.Errorf("create stream %s: %w", cfg.Name, classifyAPI(err))
+		return streamInfo{}, fmt.Errorf("create stream %s: %w", cfg.Name, err)
 	}
 	info := newStreamInfo(st.CachedInfo())
 	info.created = true
@@ -107,6 +198,7 @@ func newStreamInfo(i *jetstream.StreamInfo) streamInfo {
 	return streamInfo{
 		name: i.Config.Name, subjects: i.Config.Subjects,
 		fast: i.Config.AllowBatchPublish, replicated: i.Config.Replicas > 1, maxMsgSize: int(i.Config.MaxMsgSize),
+		config: i.Config,
 	}
 }
 
@@ -125,27 +217,10 @@ func subjectMatches(pattern, subject string) bool {
 	return len(want) == len(have)
 }
 
-func isAPIError(err error) bool {
+// hasCode reports whether err is the server's answer with this error code.
+func hasCode(err error, code jetstream.ErrorCode) bool {
 	var api *jetstream.APIError
-	return errors.As(err, &api)
-}
-
-// classifyAPI marks what trying again cannot mend.
-func classifyAPI(err error) error {
-	if errors.Is(err, nats.ErrPermissionViolation) {
-		return publisher.Permanent(err)
-	}
-	return err
-}
-
-// classifyConnect marks what trying again cannot mend.
-func classifyConnect(err error) error {
-	switch {
-	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked),
-		errors.Is(err, nats.ErrSecureConnRequired), errors.Is(err, nats.ErrSecureConnWanted):
-		return publisher.Permanent(err)
-	}
-	return err
+	return errors.As(err, &api) && api.ErrorCode == code
 }
 
 // errNoURL stands for whatever the client has to say of an address that cannot

@@ -55,6 +55,9 @@ func (h *Harness) expectBeside(t *testing.T, name string, c publisher.Content, m
 		}
 	}
 	got := maps.Clone(s.Attributes)
+	if name := h.Prefix + "datacontenttype"; h.Prefix != "" && got[name] == c.Type {
+		delete(got, name) // where a binding wants it beside the content type
+	}
 	maps.DeleteFunc(got, func(name, _ string) bool {
 		ours := strings.HasPrefix(name, "walherald-") || (h.Prefix != "" && strings.HasPrefix(name, h.Prefix))
 		return !ours
