@@ -136,7 +136,7 @@ func (l *Listener) begun() {
 	for i, out := range l.deps.Outputs {
 		l.outputs = append(l.outputs, &output{
 			name: out.Name, window: newWindow(share), deliver: out.Deliverer, met: l.met.Output(out.Name),
-			published: countPublished(l.met), confirmed: func(b *batch) { l.confirmed(i, b) },
+			health: l.deps.Health.Component(out.Name), published: countPublished(l.met), confirmed: func(b *batch) { l.confirmed(i, b) },
 		})
 	}
 }
@@ -207,6 +207,7 @@ func (l *Listener) confirmed(i int, b *batch) {
 		return
 	}
 	l.progress.confirm(i, b.commit)
+	l.outputs[i].met.Confirmed(uint64(b.commit))
 	if k.events {
 		k.eventful, k.events = max(k.eventful, b.commit), false
 	}

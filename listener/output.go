@@ -3,6 +3,8 @@ package listener
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/walherald/walherald/metrics"
@@ -21,6 +23,8 @@ type output struct {
 	met     *metrics.Output
 	// published counts messages by topic and table.
 	published func(topic, table string, n int)
+	health    *metrics.Component
+	delivery
 	// confirmed is told of each batch that is safe, with its last commit or 0.
 	confirmed func(b *batch)
 }
@@ -50,6 +54,49 @@ func (o *output) run(ctx context.Context) error {
 	}
 }
 
+// patience is how long a delivery may take while reading waits for it until the
+// output is said to be what blocks.
+const patience = 5 * time.Second
+
+// delivery is the one that is under way, for those who wait for it.
+type delivery struct {
+	mu    sync.Mutex
+	since time.Time // zero if there is none
+	at    uint64    // its first position
+	told  bool      // that it holds up reading
+}
+
+func (d *delivery) begin(now time.Time, at uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.since, d.at, d.told = now, at, false
+}
+
+// overdue shows, once for each delivery, that reading waits for it, if that has
+// taken longer than patience.
+func (o *output) overdue(log *slog.Logger) {
+	d := &o.delivery
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.told || d.since.IsZero() || time.Since(d.since) < patience {
+		return
+	}
+	d.told = true
+	lsn := FormatLSN(d.at)
+	o.health.Blocked(fmt.Sprintf("has confirmed nothing for %v, and its share of listener.window is full: reading waits for it", patience), lsn)
+	log.Warn("output holds up reading: it confirms nothing and its share of listener.window is full", "output", o.name, "lsn", lsn)
+}
+
+// delivered notes the end of a delivery that succeeded.
+func (o *output) delivered() {
+	d := &o.delivery
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.since = (time.Time{}); d.told {
+		o.health.Ready()
+	}
+}
+
 // probe asks the destination whether it could deliver. Where nothing is left to
 // deliver nobody waits for the answer.
 func (o *output) probe(ctx context.Context) error {
@@ -67,11 +114,13 @@ func (o *output) probe(ctx context.Context) error {
 func (o *output) one(ctx context.Context, b *batch) error {
 	if len(b.msgs) > 0 {
 		start := time.Now()
+		o.begin(start, b.msgs[0].ID.LSN())
 		if err := o.deliver.Deliver(ctx, b.msgs); err != nil {
 			first, last := &b.msgs[0], &b.msgs[len(b.msgs)-1]
 			return fmt.Errorf("deliver %d changes to output %s, of %s at %s to %s at %s: %w", len(b.msgs), o.name,
 				first.Table, FormatLSN(first.ID.LSN()), last.Table, FormatLSN(last.ID.LSN()), err)
 		}
+		o.delivered()
 		o.observe(b, start, time.Now())
 	}
 	o.confirmed(b)

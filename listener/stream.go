@@ -297,7 +297,7 @@ func (s *stream) emit(p *plan, e *publisher.Event) error {
 	}
 	for i, o := range s.l.outputs {
 		if p.outs[i].pass[e.Action] && o.window.full() {
-			if s.ended = s.awaitRoom(o.window); s.ended != nil {
+			if s.ended = s.awaitRoom(o); s.ended != nil {
 				return s.ended
 			}
 		}
@@ -320,11 +320,14 @@ func (s *stream) emit(p *plan, e *publisher.Event) error {
 // and the requests it sends meanwhile wait behind what we have no room for.
 const deafInterval = 300 * time.Millisecond
 
-func (s *stream) awaitRoom(w *window) error {
+func (s *stream) awaitRoom(o *output) error {
+	start := time.Now()
+	defer func() { o.met.HeldUp(time.Since(start)) }()
 	s.l.wake()
 	tick := s.deafTicker()
 	defer tick.Stop()
-	for w.full() {
+	for o.window.full() {
+		o.overdue(s.l.log)
 		s.heard = true // we do not listen, so silence means nothing
 		// An output that is slow rather than down lets no tick pass, batch by
 		// batch: it is the time since the last status that counts.
@@ -334,7 +337,7 @@ func (s *stream) awaitRoom(w *window) error {
 			}
 		}
 		select {
-		case <-w.room:
+		case <-o.window.room:
 		case <-tick.C:
 		case <-s.ctx.Done():
 			return s.ctx.Err()

@@ -27,6 +27,8 @@ type outputVecs struct {
 	failures        *prometheus.CounterVec
 	repeats         *prometheus.CounterVec
 	mode            *prometheus.GaugeVec
+	confirmed       *prometheus.GaugeVec
+	heldUp          *prometheus.CounterVec
 }
 
 func newOutputVecs(f factory) outputVecs {
@@ -38,7 +40,11 @@ func newOutputVecs(f factory) outputVecs {
 			"Time from the commit in the database to the confirmation by the output.", secondsBuckets, "output"),
 		failures: f.counters(namespace, "deliver_failures_total", "Attempts to deliver a batch that failed.", "output"),
 		repeats:  f.counters(namespace, "repeats_skipped_total", "Messages the output already held after a restart.", "output"),
-		mode:     f.gauges("output_mode", "Path the output takes; 1 for the one in use.", "output", "mode"),
+		confirmed: f.gauges("output_confirmed_lsn_bytes",
+			"End of the last commit that the output has confirmed, as a position in bytes.", "output"),
+		heldUp: f.counters(namespace, "output_held_up_seconds_total",
+			"Time in which reading waited because the output's share of the window was full.", "output"),
+		mode: f.gauges("output_mode", "Path the output takes; 1 for the one in use.", "output", "mode"),
 	}
 }
 
@@ -52,6 +58,8 @@ type Output struct {
 	commitToConfirm prometheus.Observer
 	failures        prometheus.Counter
 	repeats         prometheus.Counter
+	confirmed       prometheus.Gauge
+	heldUp          prometheus.Counter
 
 	modes *prometheus.GaugeVec
 	mu    sync.Mutex
@@ -84,6 +92,8 @@ func (v outputVecs) output(name string) *Output {
 		commitToConfirm: v.commitToConfirm.WithLabelValues(name),
 		failures:        v.failures.WithLabelValues(name),
 		repeats:         v.repeats.WithLabelValues(name),
+		confirmed:       v.confirmed.WithLabelValues(name),
+		heldUp:          v.heldUp.WithLabelValues(name),
 		modes:           v.mode,
 	}
 }
@@ -120,6 +130,21 @@ func (o *Output) Failed() {
 func (o *Output) RepeatsSkipped(n int) {
 	if o != nil {
 		o.repeats.Add(float64(n))
+	}
+}
+
+// Confirmed shows the end of the last commit that the output has confirmed.
+func (o *Output) Confirmed(lsn uint64) {
+	if o != nil {
+		o.confirmed.Set(float64(lsn))
+	}
+}
+
+// HeldUp adds time in which nothing was read because the output's share of the
+// window was full.
+func (o *Output) HeldUp(d time.Duration) {
+	if o != nil {
+		o.heldUp.Add(max(d, 0).Seconds())
 	}
 }
 
