@@ -4,10 +4,10 @@ import (
 	"context"
 
 	"github.com/walherald/walherald/config"
+	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/pubsub"
 )
 
-// The paths of findings begin with publisher; topics are patterns of the topics
-// that will be published to, with * for what is not known.
-func checkPubSub(_ context.Context, cfg config.Output, _ []string) []config.Finding {
-	return []config.Finding{unusable(unavailable(cfg))}
+func checkPubSub(ctx context.Context, cfg config.Output, topics []string) []config.Finding {
+	return pubsub.Check(ctx, pubsubConfig(cfg, publisher.Content{}), topics...)
 }

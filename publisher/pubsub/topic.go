@@ -31,10 +31,11 @@ const (
 
 // TopicID makes a valid topic id of a topic
 // (https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names). Bytes that
-// may not stand in one are written as % and two hexadecimal digits, so different
-// topics stay different. An id that would begin otherwise than with a letter, or
-// with "goog", or that is shorter than 3 characters begins with "topic-"; of one
-// that is longer than 255 the end is replaced by a digest.
+// may not stand in one are written as % and two hexadecimal digits. An id that
+// would begin otherwise than with a letter, or with "goog", or that is shorter
+// than 3 characters begins with "topic-"; of one that is longer than 255 the end
+// is replaced by a digest. Two topics become one id only where one of them is
+// spelled as the other's id.
 func TopicID(topic string) string {
 	if validID(topic) {
 		return topic

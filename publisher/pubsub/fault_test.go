@@ -1,0 +1,216 @@
+package pubsub
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/walherald/walherald/internal/pubsubserver"
+	"github.com/walherald/walherald/publisher"
+)
+
+// publishes makes a Fault of publish requests alone; n counts them from 1.
+func publishes(fault func(n int64, req *pubsubpb.PublishRequest, handle func() (any, error)) (any, error)) pubsubserver.Fault {
+	var n atomic.Int64
+	return func(_ context.Context, _ string, req any, handle func() (any, error)) (any, error) {
+		if publish, ok := req.(*pubsubpb.PublishRequest); ok {
+			return fault(n.Add(1), publish, handle)
+		}
+		return handle()
+	}
+}
+
+func TestRequestWhoseAnswerIsLostIsRepeatedBeforeAnythingNewer(t *testing.T) {
+	for _, code := range []codes.Code{codes.DeadlineExceeded, codes.Unavailable, codes.Internal, codes.Aborted, codes.Canceled, codes.Unknown} {
+		t.Run(code.String(), func(t *testing.T) {
+			f, topic := fakeWithTopic(t)
+			var lost atomic.Int64
+			f.Inject(publishes(func(n int64, req *pubsubpb.PublishRequest, handle func() (any, error)) (any, error) {
+				resp, err := handle()
+				if n%5 == 2 && err == nil {
+					lost.Add(int64(len(req.Messages)))
+					return nil, status.Error(code, "lost")
+				}
+				return resp, err
+			}))
+			failed := 0
+			d := retrying(open(t, f.Addr(), func(cfg *Config) { cfg.MaxBatchMessages = 3 }), &failed)
+			mustDeliver(t, d, changes(topic, 0, 100))
+			if repeats := expectOrder(t, stored(t, f, topic), 100); failed == 0 || repeats != int(lost.Load()) {
+				t.Errorf("%d changes are repeated after %d failures, want the %d whose confirmation was lost", repeats, failed, lost.Load())
+			}
+		})
+	}
+}
+
+func TestRefusedRequestsAreRepeatedAndNoOthers(t *testing.T) {
+	for _, code := range []codes.Code{codes.Unavailable, codes.ResourceExhausted, codes.Internal, codes.FailedPrecondition} {
+		t.Run(code.String(), func(t *testing.T) {
+			f, topic := fakeWithTopic(t)
+			f.Inject(publishes(func(n int64, _ *pubsubpb.PublishRequest, handle func() (any, error)) (any, error) {
+				if n%4 == 3 {
+					return nil, status.Error(code, "refused")
+				}
+				return handle()
+			}))
+			failed := 0
+			d := retrying(open(t, f.Addr(), func(cfg *Config) { cfg.MaxBatchMessages = 5 }), &failed)
+			mustDeliver(t, d, changes(topic, 0, 200))
+			if failed == 0 {
+				t.Error("no attempt has failed: the test shows nothing")
+			}
+			expectExactly(t, stored(t, f, topic), 200)
+		})
+	}
+}
+
+func TestFailuresAreNotRetriedUnseen(t *testing.T) {
+	for _, code := range []codes.Code{codes.Unavailable, codes.ResourceExhausted, codes.DeadlineExceeded, codes.Aborted} {
+		f, topic := fakeWithTopic(t)
+		var calls atomic.Int64
+		f.Inject(publishes(func(n int64, _ *pubsubpb.PublishRequest, _ func() (any, error)) (any, error) {
+			calls.Store(n)
+			return nil, status.Error(code, "later")
+		}))
+		expectTemporary(t, open(t, f.Addr()).Deliver(t.Context(), changes(topic, 0, 1)), "later", topic, "public.t")
+		if n := calls.Load(); n != 1 {
+			t.Errorf("%v: %d requests are made of one attempt", code, n)
+		}
+	}
+}
+
+func TestConfirmationOfFewerMessagesThanSentIsNone(t *testing.T) {
+	f, topic := fakeWithTopic(t)
+	f.Inject(publishes(func(int64, *pubsubpb.PublishRequest, func() (any, error)) (any, error) {
+		return &pubsubpb.PublishResponse{MessageIds: []string{"1"}}, nil
+	}))
+	p := open(t, f.Addr(), withoutOrdering)
+	batch := changes(topic, 0, 2)
+	batch[1].Key = batch[0].Key // of the same request
+	expectTemporary(t, p.Deliver(t.Context(), batch), "1 messages are confirmed, want 2")
+	f.Inject(nil)
+	mustDeliver(t, p, batch)
+	if got := stored(t, f, topic); !slices.Equal(got, []int{0, 1}) {
+		t.Errorf("stored are %v", got)
+	}
+}
+
+func TestSilentServerIsGivenUpWithTheContext(t *testing.T) {
+	f, topic := fakeWithTopic(t)
+	f.Inject(func(ctx context.Context, _ string, _ any, _ func() (any, error)) (any, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	})
+	p := open(t, f.Addr())
+	for _, batch := range [][]publisher.Message{nil, changes(topic, 0, 20)} {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		err := p.Deliver(ctx, batch)
+		cancel()
+		expectTemporary(t, err)
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+	}
+	f.Inject(nil)
+	mustDeliver(t, p, changes(topic, 0, 20))
+	expectExactly(t, stored(t, f, topic), 20)
+}
+
+func TestErrorsOfPubSubSayWhatToChange(t *testing.T) {
+	for code, words := range map[codes.Code][]string{
+		codes.Unauthenticated:  {"publisher.pubsub.credentialsFile"},
+		codes.PermissionDenied: {"roles/pubsub.publisher", testProject, "publisher.pubsub.credentialsFile"},
+		codes.InvalidArgument:  {"publisher.topic", "publisher.pubSubProjectID"},
+	} {
+		f, topic := fakeWithTopic(t)
+		f.Inject(answering(code, "no"))
+		expectPermanent(t, open(t, f.Addr()).Deliver(t.Context(), changes(topic, 0, 1)), append(words, topic, "no")...)
+	}
+}
+
+func TestEmptyBatchNeedsNoMoreThanTheRightToPublish(t *testing.T) {
+	f, topic := fakeWithTopic(t)
+	p := open(t, f.Addr())
+	for _, code := range []codes.Code{codes.PermissionDenied, codes.NotFound, codes.InvalidArgument} {
+		f.Inject(answering(code, "no"))
+		mustDeliver(t, p, nil)
+	}
+	f.Inject(answering(codes.Unauthenticated, "no"))
+	expectPermanent(t, p.Deliver(t.Context(), nil), "publisher.pubsub.credentialsFile")
+	f.Inject(nil)
+	mustDeliver(t, p, changes(topic, 0, 1))
+	mustDeliver(t, p, nil)
+}
+
+func TestMessageOfATopicThatIsMissingKeepsNoOtherFromBeingConfirmed(t *testing.T) {
+	f, topic := fakeWithTopic(t)
+	p := open(t, f.Addr())
+	missing := newTopicID()
+	batch := append(changes(topic, 0, 10), changes(missing, 10, 1)...)
+	err := p.Deliver(t.Context(), batch)
+	expectTemporary(t, err, missing, "gcloud pubsub topics create "+missing+" --project="+testProject)
+	adminOf(t, f.Addr()).createTopic(t, missing)
+	mustDeliver(t, p, batch)
+	expectExactly(t, stored(t, f, topic), 10)
+	if got := stored(t, f, missing); !slices.Equal(got, []int{10}) {
+		t.Errorf("stored are %v", got)
+	}
+}
+
+func TestTopicIsCreatedOnceAndRetainsItsMessages(t *testing.T) {
+	f := pubsubserver.FakeForTest(t)
+	topic := newTopicID()
+	var created atomic.Int64
+	f.Inject(func(_ context.Context, _ string, req any, handle func() (any, error)) (any, error) {
+		if made, ok := req.(*pubsubpb.Topic); ok {
+			created.Add(1)
+			if made.MessageRetentionDuration.AsDuration() != retention {
+				t.Errorf("created is %v", made)
+			}
+		}
+		return handle()
+	})
+	mustDeliver(t, open(t, f.Addr(), withPolicy(CreateMissing)), changes(topic, 0, 100))
+	if n := created.Load(); n != 1 {
+		t.Errorf("%d requests to create the topic", n)
+	}
+	expectExactly(t, stored(t, f, topic), 100)
+}
+
+// Somebody else may be as quick.
+func TestTopicThatExistsByNowIsCreated(t *testing.T) {
+	f := pubsubserver.FakeForTest(t)
+	a, topic := adminOf(t, f.Addr()), newTopicID()
+	f.Inject(publishes(func(n int64, _ *pubsubpb.PublishRequest, handle func() (any, error)) (any, error) {
+		if n > 1 {
+			return handle()
+		}
+		a.createTopic(t, topic)
+		return nil, status.Error(codes.NotFound, "resource not found")
+	}))
+	mustDeliver(t, open(t, f.Addr(), withPolicy(CreateMissing)), changes(topic, 0, 1))
+}
+
+func TestTopicThatMayNotBeCreatedEndsTheRetries(t *testing.T) {
+	for code, word := range map[codes.Code]string{
+		codes.PermissionDenied: "publisher.missingTopic: wait",
+		codes.NotFound:         "publisher.pubSubProjectID",
+	} {
+		f := pubsubserver.FakeForTest(t)
+		f.Inject(func(_ context.Context, _ string, req any, handle func() (any, error)) (any, error) {
+			if _, ok := req.(*pubsubpb.Topic); ok {
+				return nil, status.Error(code, "no")
+			}
+			return handle()
+		})
+		topic := newTopicID()
+		expectPermanent(t, open(t, f.Addr(), withPolicy(CreateMissing)).Deliver(t.Context(), changes(topic, 0, 20)), topic, word)
+	}
+}
