@@ -94,9 +94,6 @@ func (p *cloudEventsPlan) Append(dst []byte, e *publisher.Event) []byte {
 
 // appendMessageSubject appends the subject of a logical message.
 func (p *cloudEventsPlan) appendMessageSubject(dst []byte, e *publisher.Event) []byte {
-	subject := []byte("message.")
-	if p.prefix >= 0 {
-		subject = append(subject, e.New[p.prefix].Text...)
-	}
+	subject := append([]byte("message."), textOf(e.New, p.prefix)...)
 	return AppendString(dst, bytes.Map(allowed, subject))
 }

@@ -133,15 +133,6 @@ func (p *debeziumPlan) appendMessage(dst []byte, e *publisher.Event) []byte {
 	return append(dst, `"}`...)
 }
 
-// textOf returns the text of column i, which is empty if it has none or is not
-// there.
-func textOf(row []publisher.Value, i int) []byte {
-	if i < 0 || i >= len(row) || row[i].Kind != publisher.Text {
-		return nil
-	}
-	return row[i].Text
-}
-
 // appendTimes appends a time in microseconds in three units.
 func appendTimes(dst []byte, micros int64) []byte {
 	dst = append(dst, `,"ts_ms":`...)

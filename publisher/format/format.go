@@ -5,6 +5,7 @@
 // plan holds all that does not change from event to event, such as the column
 // names already quoted as JSON keys, so that encoding a row is a run of appends
 // without reflection and, given a destination large enough, without allocation.
+// [New] makes the envelope that a configuration names, compressed if it says so.
 //
 // The values come ready to be taken over: each column brings the function that
 // writes the database's text as JSON ([publisher.Column]). [AppendString],
@@ -17,8 +18,9 @@ import "github.com/walherald/walherald/publisher"
 
 // Envelope is a form of message bodies. It can be used by several goroutines.
 type Envelope interface {
-	// Plan prepares the encoding of t's events. Tags go into every body. Neither
-	// t nor tags may be changed while the plan is in use.
+	// Plan prepares the encoding of t's events. Tags go into every body of an
+	// envelope that has a place for them. Neither t nor tags may be changed while
+	// the plan is in use.
 	Plan(t *publisher.Table, tags map[string]string) Plan
 }
 

@@ -83,7 +83,7 @@ func TestBinaryModeHasTheDataAloneAndTheAttributesBeside(t *testing.T) {
 	}
 	structured := CloudEvents{testSource}
 	for _, c := range goldenCases() {
-		data, err := readers[CompressionZstd](binary.Plan(c.event.Table, c.tags).Append(nil, c.event))
+		data, err := Decompress(CompressionZstd, binary.Plan(c.event.Table, c.tags).Append(nil, c.event))
 		if err != nil {
 			t.Fatal(err)
 		}

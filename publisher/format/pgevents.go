@@ -41,16 +41,6 @@ func (PGEvents) Plan(t *publisher.Table, _ map[string]string) Plan {
 	return p
 }
 
-// columnIndex returns the index of the column called name, or -1.
-func columnIndex(t *publisher.Table, name string) int {
-	for i := range t.Columns {
-		if t.Columns[i].Name == name {
-			return i
-		}
-	}
-	return -1
-}
-
 // pgeventsPlan holds the parts of a body that are the same in every event.
 type pgeventsPlan struct {
 	head    []byte // up to the beginning of the old row

@@ -95,6 +95,25 @@ func (c *column) append(dst []byte, v *publisher.Value, comma int) ([]byte, int)
 	return dst, comma
 }
 
+// columnIndex returns the index of the column called name, or -1.
+func columnIndex(t *publisher.Table, name string) int {
+	for i := range t.Columns {
+		if t.Columns[i].Name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// textOf returns the text of column i, which is empty if it has none or is not
+// there.
+func textOf(row []publisher.Value, i int) []byte {
+	if i < 0 || i >= len(row) || row[i].Kind != publisher.Text {
+		return nil
+	}
+	return row[i].Text
+}
+
 // appendMember appends before and then s as a JSON string.
 func appendMember(dst []byte, before, s string) []byte {
 	return AppendString(append(dst, before...), []byte(s))
