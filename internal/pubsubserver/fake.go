@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"cloud.google.com/go/iam/apiv1/iampb"
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"cloud.google.com/go/pubsub/v2/pstest"
 	"google.golang.org/grpc"
@@ -131,6 +132,7 @@ func (f *Fake) Restart() error {
 	server, ended := grpc.NewServer(opts...), make(chan struct{})
 	pubsubpb.RegisterPublisherServer(server, &f.store.GServer)
 	pubsubpb.RegisterSubscriberServer(server, &f.store.GServer)
+	iampb.RegisterIAMPolicyServer(server, iampb.UnimplementedIAMPolicyServer{}) // for a Fault to answer
 	f.server, f.ended = server, ended
 	go func() {
 		defer close(ended)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 
 	pubsub "cloud.google.com/go/pubsub/v2/apiv1"
@@ -147,11 +148,15 @@ func (p *Publisher) explain(ctx context.Context, err error, what string) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
+// refusedToken finds, in an error's text, that a token server did answer and
+// refused. The statuses are those that OAuth 2.0 refuses with (RFC 6749, section
+// 5.2) and Google's own servers beside them.
+var refusedToken = regexp.MustCompile(`(?:status code|cannot fetch token:) (?:400|401|403|404)\b`)
+
 // noToken reports whether an Unauthenticated comes from our side, where no token
-// could be had: the token server may be away for a moment. If it did answer, its
-// status is in the text, which is all that is left of the cause; 4xx is a
-// refusal.
+// could be had because its server was away or in trouble. gRPC leaves nothing of
+// the cause but its text.
 func noToken(err error) bool {
 	text := err.Error()
-	return strings.Contains(text, "per-RPC creds failed") && !strings.Contains(text, "cannot fetch token: 4")
+	return strings.Contains(text, "per-RPC creds failed") && !refusedToken.MatchString(text)
 }

@@ -12,12 +12,14 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/walherald/walherald/internal/pubsubserver"
@@ -86,4 +88,129 @@ func deniedPublisher(t *testing.T) *Publisher {
 	f, use := tlsServer(t)
 	f.Inject(answering(codes.Unauthenticated, "request had invalid authentication credentials"))
 	return newPublisher("", Hooks{}, use, func(cfg *Config) { cfg.CredentialsFile = serviceAccount(t) })
+}
+
+// tokenServer hands out tokens, or an answer in their place.
+func tokenServer(t *testing.T, code int) *httptest.Server {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(code)
+		_, _ = w.Write([]byte(`{"access_token":"t","issued_token_type":"urn:ietf:params:oauth:token-type:access_token","token_type":"Bearer","expires_in":3600}`))
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// federated writes the file of an account whose tokens a server of ours has.
+func federated(t *testing.T, url string) string {
+	t.Helper()
+	subject := filepath.Join(t.TempDir(), "subject")
+	if err := os.WriteFile(subject, []byte("subject-secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(map[string]any{
+		"type": "external_account", "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q",
+		"subject_token_type": "urn:ietf:params:oauth:token-type:jwt", "token_url": url,
+		"credential_source": map[string]string{"file": subject},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "federated.json")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestTokensThatCannotBeHadNowAreWaitedFor(t *testing.T) {
+	answers := map[string]int{"InTrouble": http.StatusServiceUnavailable, "Busy": http.StatusTooManyRequests, "Away": 0}
+	for name, code := range answers {
+		t.Run(name, func(t *testing.T) {
+			_, use := tlsServer(t)
+			s := tokenServer(t, code)
+			if code == 0 {
+				s.Close()
+			}
+			p := open(t, "", use, func(cfg *Config) { cfg.CredentialsFile = federated(t, s.URL) })
+			expectTemporary(t, p.Deliver(t.Context(), nil))
+		})
+	}
+}
+
+func TestTokensThatAreRefusedEndTheRetries(t *testing.T) {
+	for _, code := range []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden} {
+		_, use := tlsServer(t)
+		p := open(t, "", use, func(cfg *Config) { cfg.CredentialsFile = federated(t, tokenServer(t, code).URL) })
+		err := p.Deliver(t.Context(), nil)
+		expectPermanent(t, err, "publisher.pubsub.credentialsFile")
+		if strings.Contains(err.Error(), "subject-secret") {
+			t.Errorf("the error shows a secret: %v", err)
+		}
+	}
+}
+
+func TestCredentialsOfEveryKindAreUsed(t *testing.T) {
+	for name, file := range map[string]string{
+		"ServiceAccount": serviceAccount(t),
+		"Federated":      federated(t, tokenServer(t, http.StatusOK).URL),
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, use := tlsServer(t)
+			var token string
+			f.Inject(func(ctx context.Context, _ string, _ any, handle func() (any, error)) (any, error) {
+				md, _ := metadata.FromIncomingContext(ctx)
+				token = strings.Join(md.Get("authorization"), " ")
+				return handle()
+			})
+			mustDeliver(t, open(t, "", use, func(cfg *Config) { cfg.CredentialsFile = file }), nil)
+			if !strings.HasPrefix(token, "Bearer ") {
+				t.Errorf("the server is shown %q", token)
+			}
+		})
+	}
+}
+
+func TestCredentialsThatCannotBeReadSayWhere(t *testing.T) {
+	const secret = "-----BEGIN PRIVATE KEY----- MIIEvQ"
+	broken := filepath.Join(t.TempDir(), "broken.json")
+	if err := os.WriteFile(broken, []byte(`{"type": "service_account", "private_key": "`+secret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, path := range map[string]string{
+		"Absent":      filepath.Join(t.TempDir(), "none.json"),
+		"Broken":      broken,
+		"WithoutType": writeJSON(t, map[string]string{"private_key": secret}),
+		"UnknownType": writeJSON(t, map[string]string{"type": "passport", "private_key": secret}),
+		"BadKey":      writeJSON(t, map[string]string{"type": "service_account", "private_key": secret, "client_email": "a@b"}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := open(t, "", func(cfg *Config) { cfg.CredentialsFile = path })
+			err := p.Deliver(t.Context(), nil)
+			expectPermanent(t, err, "publisher.pubsub.credentialsFile")
+			if strings.Contains(err.Error(), secret) {
+				t.Errorf("the error shows a secret: %v", err)
+			}
+		})
+	}
+}
+
+func TestNoCredentialsAtAllSayHowToGiveThem(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", filepath.Join(home, "none.json"))
+	err := open(t, "").Deliver(t.Context(), nil)
+	expectPermanent(t, err, "publisher.pubsub.credentialsFile", "GOOGLE_APPLICATION_CREDENTIALS")
+}
+
+// The emulator is given no credentials, even where some are configured.
+func TestEnvironmentNamesTheEmulator(t *testing.T) {
+	f, topic := fakeWithTopic(t)
+	t.Setenv(EmulatorVariable, f.Addr())
+	p := open(t, "", func(cfg *Config) {
+		cfg.Endpoint, cfg.CredentialsFile = "127.0.0.1:1", filepath.Join(t.TempDir(), "none.json")
+	})
+	mustDeliver(t, p, changes(topic, 0, 1))
+	expectExactly(t, stored(t, f, topic), 1)
 }
