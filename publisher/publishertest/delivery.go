@@ -84,9 +84,13 @@ func cancelledInTheMiddle(t *testing.T, h Harness) {
 
 func closeLeavesNothing(t *testing.T, h Harness) {
 	// What the destination itself starts at the first message is not meant.
-	deliver(t, h.open(t), h.messages(0, 1))
-	running := goleak.IgnoreCurrent()
 	d := h.New(t)
+	deliver(t, d, h.messages(0, 1))
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+	running := goleak.IgnoreCurrent()
+	d = h.New(t)
 	deliver(t, d, h.messages(1, 100))
 	if h.Cut != nil { // in the state a fault leaves
 		h.Cut()

@@ -26,14 +26,16 @@ func id(n int) publisher.ID {
 
 func key(n int) string { return fmt.Sprintf("key-%d", n%keys) }
 
-// messages makes count messages from number first on.
+// messages makes count messages from number first on. As in every envelope the id
+// is in the body, too: a destination that keeps nothing but bodies finds it there,
+// as "id".
 func (h *Harness) messages(first, count int) []publisher.Message {
 	batch := make([]publisher.Message, count)
 	for i := range batch {
 		n := first + i
 		batch[i] = publisher.Message{
 			ID: id(n), Writer: writer, Topic: h.Topic, Table: table, Action: publisher.Insert,
-			Key: []byte(key(n)), Body: fmt.Appendf(nil, `{"n":%d,"key":%q}`, n, key(n)), CommitTime: int64(n),
+			Key: []byte(key(n)), Body: fmt.Appendf(nil, `{"n":%d,"key":%q,"id":%q}`, n, key(n), id(n)), CommitTime: int64(n),
 		}
 	}
 	return batch
