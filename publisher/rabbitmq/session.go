@@ -48,8 +48,8 @@ type session struct {
 	// returned are the messages that came back and whose confirm, which says
 	// nothing then, has not come.
 	returned map[string]amqp.Return
-	// refusal is why the first message was refused of those the current Deliver
-	// has published; nothing is published after it.
+	// refusal is why the first message, in the order of the batch, was refused
+	// of those that the current Deliver tried.
 	refusal error
 	// limit is the largest body the broker takes, 0 if that is not known.
 	limit int
@@ -114,6 +114,7 @@ func (s *session) over() bool { return s.conn.IsClosed() || s.ch.IsClosed() }
 // settled.
 func (s *session) deliver(ctx context.Context, batch []publisher.Message, w *waves) error {
 	s.refusal = nil
+	w.resume()
 	if len(s.flights) == 0 {
 		s.heard = time.Now()
 	}
@@ -141,14 +142,13 @@ func (s *session) deliver(ctx context.Context, batch []publisher.Message, w *wav
 
 // publishReady publishes what may leave.
 func (s *session) publishReady(batch []publisher.Message, w *waves) error {
-	for s.refusal == nil && s.hasRoom() {
+	for s.hasRoom() {
 		i, ok := w.take()
 		if !ok {
 			return nil
 		}
 		if settled, err := s.leaveOut(&batch[i]); err != nil {
-			w.lose(i)
-			s.refusal = err
+			s.refuse(i, w, err)
 			continue
 		} else if settled {
 			w.settle(i)
@@ -263,10 +263,15 @@ func (s *session) answered(c amqp.Confirmation, batch []publisher.Message, w *wa
 		w.settle(i)
 		return
 	}
-	w.lose(i)
-	if s.refusal == nil {
-		s.refusal = refusal
+	s.refuse(i, w, refusal)
+}
+
+// refuse notes that a message was refused.
+func (s *session) refuse(i int, w *waves, err error) {
+	if i < w.bound {
+		s.refusal = err
 	}
+	w.refuse(i)
 }
 
 func (s *session) collectReturns() {

@@ -38,6 +38,8 @@ type waves struct {
 	// before it that stopped being held since.
 	fresh int
 	freed []int32
+	// bound is the first message that was refused: what is behind it stays.
+	bound int
 	left  int // messages that are not settled
 }
 
@@ -49,7 +51,7 @@ func newWaves(batch []publisher.Message) *waves {
 	n := len(batch)
 	w := &waves{
 		ids: make([]publisher.ID, n), writer: batch[0].Writer, states: make([]state, n),
-		next: make([]int32, n), held: make([]bool, n), left: n,
+		next: make([]int32, n), held: make([]bool, n), bound: n, left: n,
 	}
 	last := make(map[uint64]int32, n)
 	for i := range batch {
@@ -77,13 +79,17 @@ func (w *waves) of(batch []publisher.Message) bool {
 // false if there is none until one is settled. Those that were held come first,
 // because others may be held by them in turn.
 func (w *waves) take() (i int, ok bool) {
-	for len(w.freed) > 0 {
-		i, w.freed = int(w.freed[0]), w.freed[1:]
+	for at := 0; at < len(w.freed); at++ {
+		if i = int(w.freed[at]); i >= w.bound {
+			continue
+		}
+		w.freed = slices.Delete(w.freed, at, at+1)
 		if w.leaves(i) {
 			return i, true
 		}
+		at--
 	}
-	for w.fresh < len(w.states) {
+	for w.fresh < w.bound {
 		i = w.fresh
 		w.fresh++
 		if w.leaves(i) {
@@ -121,7 +127,17 @@ func (w *waves) lose(i int) {
 	w.fresh = min(w.fresh, i)
 }
 
-// loseAll says so of all flying messages.
+// refuse is lose for a message that the broker refuses now: what is behind it in
+// the batch stays until resume, what is before it may still leave.
+func (w *waves) refuse(i int) {
+	w.lose(i)
+	w.bound = min(w.bound, i)
+}
+
+// resume forgets what was refused.
+func (w *waves) resume() { w.bound = len(w.states) }
+
+// loseAll is lose for all flying messages.
 func (w *waves) loseAll() {
 	for i, s := range w.states {
 		if s == flying {

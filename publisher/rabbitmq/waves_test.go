@@ -55,6 +55,26 @@ func TestMessagesOfDifferentKeysLeaveTogether(t *testing.T) {
 	}
 }
 
+func TestNothingBehindARefusedMessageLeaves(t *testing.T) {
+	w := newWaves(keyed("a", "b", "a", "b", "c", "a"))
+	takeAll(w) // 0, 1 and 4
+	w.settle(0)
+	w.refuse(4)
+	w.settle(1)
+	if got := fmt.Sprint(takeAll(w)); got != "[2 3]" {
+		t.Errorf("%s leave, want those before the refused one", got)
+	}
+	w.settle(2)
+	w.settle(3)
+	if got := takeAll(w); got != nil {
+		t.Errorf("%v leave behind the refused one", got)
+	}
+	w.resume()
+	if got := fmt.Sprint(takeAll(w)); got != "[4 5]" {
+		t.Errorf("%s leave once it is tried again", got)
+	}
+}
+
 func TestEqualKeysOfDifferentTopicsLeaveTogether(t *testing.T) {
 	batch := keyed("a", "a")
 	batch[1].Topic = "u"
@@ -115,6 +135,9 @@ func TestNoMessageOvertakesAnotherOfItsKey(t *testing.T) {
 			if len(inFlight) == 0 {
 				if i, ok := w.take(); ok {
 					inFlight = append(inFlight, i)
+				} else if w.bound < len(keys) {
+					w.resume()
+					continue
 				} else {
 					t.Fatalf("nothing may leave, nothing is in flight, and %d are left", w.left)
 				}
@@ -131,7 +154,7 @@ func TestNoMessageOvertakesAnotherOfItsKey(t *testing.T) {
 				inFlight = append(inFlight[:at], inFlight[at+1:]...)
 			case 1: // refused
 				faults--
-				w.lose(inFlight[at])
+				w.refuse(inFlight[at])
 				inFlight = append(inFlight[:at], inFlight[at+1:]...)
 			case 2: // connection lost, some of it stored
 				faults--

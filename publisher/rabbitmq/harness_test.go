@@ -1,0 +1,244 @@
+package rabbitmq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/walherald/walherald/internal/faultproxy"
+	"github.com/walherald/walherald/publisher"
+)
+
+const (
+	// testTimeout bounds what a test waits for.
+	testTimeout = time.Minute
+	// testMaxMessage is the node's limit of a body in bytes.
+	testMaxMessage = 64 << 10
+	testWriter     = "writer-a"
+	testKeys       = 7
+	bodySize       = 200 // at least
+)
+
+// testID is the id of change n.
+func testID(n int) publisher.ID {
+	id, err := publisher.NewID(uint64(1000+n/10), uint64(n%10), 42)
+	if err != nil {
+		panic(err)
+	}
+	return id
+}
+
+// changes makes the messages of the changes from first on, n of them.
+func changes(exchange string, first, n int) []publisher.Message {
+	batch := make([]publisher.Message, n)
+	for i := range batch {
+		c := first + i
+		batch[i] = publisher.Message{
+			ID: testID(c), Writer: testWriter, Topic: fmt.Sprintf("%s.t%d", exchange, c%testKeys%3), Table: "public.t",
+			Action: publisher.Insert, Key: fmt.Appendf(nil, "key%d", c%testKeys), Body: fmt.Appendf(nil, "%d %*s", c, bodySize, "."),
+			CommitTime: 1_700_000_000_000_000 + int64(c),
+		}
+	}
+	return batch
+}
+
+// broker is an exchange and a queue of one test, in the shared node.
+type broker struct {
+	t        testing.TB
+	url      string // of the node
+	exchange string
+	conn     *amqp.Connection
+	ch       *amqp.Channel
+}
+
+// newBroker makes a name for the test and connects to the node. Its exchanges
+// and queues end with the test.
+func newBroker(t testing.TB) *broker {
+	t.Helper()
+	b := &broker{t: t, url: node(t).URL(), exchange: strings.NewReplacer("/", "-", "#", "-").Replace(t.Name())}
+	b.connect()
+	t.Cleanup(func() {
+		if b.conn.IsClosed() {
+			b.connect()
+		}
+		for _, cleanup := range []func() error{
+			func() error { return b.ch.ExchangeDelete(b.exchange, false, false) },
+			func() error { _, err := b.ch.QueueDelete(b.exchange, false, false, false); return err },
+			b.conn.Close,
+		} {
+			if err := cleanup(); err != nil {
+				t.Errorf("clean up: %v", err)
+			}
+		}
+	})
+	return b
+}
+
+func (b *broker) connect() {
+	b.t.Helper()
+	var err error
+	if b.conn, err = amqp.Dial(b.url); err != nil {
+		b.t.Fatal(err)
+	}
+	if b.ch, err = b.conn.Channel(); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *broker) must(err error) {
+	b.t.Helper()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// bind makes the exchange and a queue that takes everything of it.
+func (b *broker) bind(args amqp.Table) *broker {
+	b.t.Helper()
+	b.must(b.ch.ExchangeDeclare(b.exchange, amqp.ExchangeTopic, true, false, false, false, nil))
+	return b.bindQueue(args)
+}
+
+func (b *broker) bindQueue(args amqp.Table) *broker {
+	b.t.Helper()
+	_, err := b.ch.QueueDeclare(b.exchange, true, false, false, false, args)
+	b.must(err)
+	b.must(b.ch.QueueBind(b.exchange, "#", b.exchange, false, nil))
+	return b
+}
+
+// take takes one message out of the queue; ok is false if it is empty.
+func (b *broker) take() (m amqp.Delivery, ok bool) {
+	b.t.Helper()
+	if b.conn.IsClosed() {
+		b.connect()
+	}
+	m, ok, err := b.ch.Get(b.exchange, true)
+	b.must(err)
+	return m, ok
+}
+
+// takeAll takes all messages out of the queue.
+func (b *broker) takeAll() []amqp.Delivery {
+	b.t.Helper()
+	var all []amqp.Delivery
+	for {
+		m, ok := b.take()
+		if !ok {
+			return all
+		}
+		all = append(all, m)
+	}
+}
+
+// numbers returns the numbers of changes and checks their ids.
+func numbers(t testing.TB, stored []amqp.Delivery) []int {
+	t.Helper()
+	var out []int
+	for _, m := range stored {
+		var n int
+		if _, err := fmt.Sscanf(string(m.Body), "%d", &n); err != nil {
+			t.Fatalf("body %q: %v", m.Body, err)
+		}
+		if m.MessageId != testID(n).String() {
+			t.Fatalf("change %d has message-id %s", n, m.MessageId)
+		}
+		out = append(out, n)
+	}
+	return out
+}
+
+// expectOrder wants the changes below count, the first occurrences of each key
+// in order, and returns how many are repeats.
+func expectOrder(t testing.TB, numbers []int, count int) (repeats int) {
+	t.Helper()
+	next := make([]int, testKeys) // the change each key goes on with
+	for k := range next {
+		next[k] = k
+	}
+	for at, n := range numbers {
+		switch k := n % testKeys; {
+		case n > next[k]:
+			t.Fatalf("change %d of key %d comes before %d, at place %d", n, k, next[k], at)
+		case n == next[k]:
+			next[k] += testKeys
+		default:
+			repeats++
+		}
+	}
+	for k, n := range next {
+		if n < count {
+			t.Errorf("change %d of key %d is missing", n, k)
+		}
+	}
+	return repeats
+}
+
+// open makes a Publisher for the exchange that ends with the test; change may
+// alter it.
+func (b *broker) open(change ...func(*Publisher)) *Publisher {
+	b.t.Helper()
+	p := New(Config{URLs: []string{b.url}, Exchange: b.exchange}, Hooks{}, slog.New(slog.DiscardHandler))
+	for _, c := range change {
+		c(p)
+	}
+	b.t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			b.t.Error(err)
+		}
+	})
+	return p
+}
+
+// through puts a proxy before the node.
+func through(t testing.TB) (proxy *faultproxy.Proxy, url string) {
+	t.Helper()
+	proxy, err := faultproxy.Listen(node(t).Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := proxy.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return proxy, "amqp://" + proxy.Addr()
+}
+
+func mustDeliver(t testing.TB, d publisher.Deliverer, batch []publisher.Message) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+	defer cancel()
+	if err := d.Deliver(ctx, batch); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// mustFail wants an error that is permanent or not and holds all the texts.
+func mustFail(t testing.TB, p *Publisher, batch []publisher.Message, permanent bool, texts ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+	defer cancel()
+	err := p.Deliver(ctx, batch)
+	if err == nil || publisher.IsPermanent(err) != permanent || errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("got %v, permanent %v; want permanent %v", err, publisher.IsPermanent(err), permanent)
+	}
+	for _, text := range texts {
+		if !strings.Contains(err.Error(), text) {
+			t.Errorf("error %q does not say %q", err, text)
+		}
+	}
+}
+
+// retrying wraps p as the service does and counts the attempts that failed.
+func retrying(p *Publisher, failed *int) publisher.Deliverer {
+	return publisher.Retry(p, testTimeout, publisher.RetryHooks{
+		Failed: func(error, *publisher.Message, time.Duration) { *failed++ },
+	})
+}
