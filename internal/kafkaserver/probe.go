@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/initproducerid"
 	"github.com/segmentio/kafka-go/protocol/metadata"
 )
 
@@ -23,8 +24,16 @@ func (s *Server) probe(ctx context.Context) error {
 	if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
 		return err
 	}
-	const version, correlation = 4, 1 // which every Kafka since 0.11 knows
-	msg, err := protocol.RoundTrip(protocol.NewConn(conn, "walherald"), version, correlation, "walherald", &metadata.Request{TopicNames: []string{}})
+	proto := protocol.NewConn(conn, "walherald")
+	proto.SetVersions(map[protocol.ApiKey]int16{protocol.Metadata: 4, protocol.InitProducerId: 1}) // as old as Kafka 2
+	if err := s.isMember(proto); err != nil {
+		return err
+	}
+	return givesProducerIDs(proto)
+}
+
+func (s *Server) isMember(proto *protocol.Conn) error {
+	msg, err := proto.RoundTrip(&metadata.Request{TopicNames: []string{}})
 	if err != nil {
 		return fmt.Errorf("ask Kafka for its brokers: %w", err)
 	}
@@ -36,6 +45,18 @@ func (s *Server) probe(ctx context.Context) error {
 		return fmt.Errorf("cluster %q listens on port %d", answer.ClusterID, s.ports.admin)
 	case len(answer.Brokers) == 0:
 		return errors.New("the broker is not part of its cluster yet")
+	}
+	return nil
+}
+
+// givesProducerIDs is the last that a broker is ready for.
+func givesProducerIDs(proto *protocol.Conn) error {
+	msg, err := proto.RoundTrip(&initproducerid.Request{})
+	if err != nil {
+		return fmt.Errorf("ask Kafka for a producer id: %w", err)
+	}
+	if answer, ok := msg.(*initproducerid.Response); !ok || answer.ErrorCode != 0 {
+		return fmt.Errorf("ask Kafka for a producer id: %+v came back", msg)
 	}
 	return nil
 }
