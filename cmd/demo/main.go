@@ -24,9 +24,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/walherald/walherald/internal/service"
 	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/internal/pgserver"
+	"github.com/walherald/walherald/internal/service"
 )
 
 func main() {

@@ -14,8 +14,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/walherald/walherald/internal/service"
 	"github.com/walherald/walherald/config"
+	"github.com/walherald/walherald/internal/service"
 )
 
 func checkCommand(path *string) *cobra.Command {

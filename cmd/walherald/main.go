@@ -2,6 +2,7 @@
 //
 //	walherald -c config.yml          run the service
 //	walherald check -c config.yml    look for what would keep it from running
+//	walherald tail -c config.yml     print events from a configured broker
 //	walherald slot status            look after the replication slot
 //	walherald publication show       show what the publication publishes
 //	walherald version
@@ -93,7 +94,7 @@ func newRoot() *cobra.Command {
 	root.PersistentFlags().StringVarP(&path, "config", "c", "config.yml", "configuration file")
 	root.Flags().StringVar(&gap, "accept-gap", "", "go on although changes from this position on are lost; a start that refuses the slot says which")
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(checkCommand(&path), slotCommand(&path), publicationCommand(&path), versionCommand())
+	root.AddCommand(checkCommand(&path), tailCommand(&path), slotCommand(&path), publicationCommand(&path), versionCommand())
 	return root
 }
 

@@ -6,8 +6,8 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/walherald/walherald/internal/service"
 	"github.com/walherald/walherald/config"
+	"github.com/walherald/walherald/internal/service"
 	"github.com/walherald/walherald/metrics"
 )
 

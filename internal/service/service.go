@@ -5,6 +5,7 @@ package service
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"strconv"
@@ -143,8 +144,15 @@ func route(cfg *config.Config, out config.Output) listener.Route {
 }
 
 // newEnvelope makes the envelope of an output and says what its bodies are.
-func newEnvelope(_ *config.Config, _ config.Output) (format.Envelope, publisher.Content, error) {
-	return format.Walherald{}, publisher.Content{Type: "application/json"}, nil
+func newEnvelope(cfg *config.Config, out config.Output) (format.Envelope, publisher.Content, error) {
+	e, content, err := format.New(format.Options{
+		Envelope: out.Envelope, CloudEvents: out.CloudEvents, Compression: out.BodyCompression,
+		Source: format.Source{Host: cfg.Database.Host, Database: cfg.Database.Name, Slot: cfg.Listener.SlotName},
+	})
+	if err != nil {
+		return nil, content, fmt.Errorf("%s: %w", out.Section, err)
+	}
+	return e, content, nil
 }
 
 // retryHooks show in log, health and metrics how delivering goes.
