@@ -43,17 +43,17 @@ func StartCluster(t testing.TB, n int, opts Options) *Cluster {
 	for _, node := range nodes {
 		closeWithTest(t, node)
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), clusterTimeout)
+	defer cancel()
 	for _, node := range nodes {
 		node.mu.Lock()
-		err := node.start(context.Background())
+		err := node.startAgain(ctx) // somebody may have had a port in the meantime
 		node.mu.Unlock()
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	c := &Cluster{Nodes: nodes}
-	ctx, cancel := context.WithTimeout(context.Background(), clusterTimeout)
-	defer cancel()
 	if _, err := c.AwaitComplete(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -63,22 +63,6 @@ func worst(found []config.Finding) config.Severity {
 	return s
 }
 
-func makeStream(t *testing.T, url string, cfg jetstream.StreamConfig) {
-	t.Helper()
-	nc, err := natsgo.Connect(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := js.CreateOrUpdateStream(t.Context(), cfg); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestCheckFindsNothingWrongWithAServerThatIsReady(t *testing.T) {
 	srv := natsserver.InProcess(t)
 	found := checkURL(t, srv.ClientURL())

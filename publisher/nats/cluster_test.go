@@ -4,8 +4,6 @@ import (
 	"testing"
 	"time"
 
-	natsgo "github.com/nats-io/nats.go"
-
 	"github.com/walherald/walherald/internal/natsserver"
 )
 
@@ -91,16 +89,4 @@ func TestOtherWritersInAClusterCauseNoLossAndNoDisorder(t *testing.T) {
 		}
 		expectAll(t, stored(t, urls[0]), batches*size)
 	})
-}
-
-func deleteStream(t *testing.T, url string) {
-	nc, err := natsgo.Connect(url)
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	defer nc.Close()
-	if _, err := nc.Request("$JS.API.STREAM.DELETE.cdc", nil, testTimeout); err != nil {
-		t.Error(err)
-	}
 }

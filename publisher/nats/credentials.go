@@ -51,6 +51,7 @@ func (c *Credentials) options() ([]nats.Option, error) {
 	case c.NkeyFile != "":
 		opt, err := nats.NkeyOptionFromSeed(c.NkeyFile)
 		if err != nil {
+			err = fmt.Errorf("%s does not hold the seed of a user's nkey: %w", c.NkeyFile, err)
 			return nil, publisher.Permanent(&fileError{"publisher.nats.nkeyFile", err})
 		}
 		return []nats.Option{opt}, nil

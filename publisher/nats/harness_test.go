@@ -181,25 +181,80 @@ func storedMessages(t *testing.T, url string) []jetstream.Msg {
 	return all
 }
 
-// openStream finds stream cdc and makes a consumer of it. A node of a cluster that
-// has just been started again answers nothing until it has found the others.
-func openStream(ctx context.Context, t *testing.T, js jetstream.JetStream) (jetstream.Stream, jetstream.Consumer) {
+// askTimeout bounds one question to a server that may not know its cluster yet.
+const askTimeout = 2 * time.Second
+
+// untilAnswered asks until there is an answer. A node of a cluster that has just
+// been started says that nobody answers, or nothing at all, until it has found the
+// others and they have a leader.
+func untilAnswered(ctx context.Context, t *testing.T, ask func(context.Context) error) {
 	t.Helper()
 	for {
-		st, err := js.Stream(ctx, "cdc")
-		if err == nil {
-			var c jetstream.Consumer
-			if c, err = st.CreateConsumer(ctx, jetstream.ConsumerConfig{AckPolicy: jetstream.AckNonePolicy}); err == nil {
-				return st, c
-			}
-		}
-		if !errors.Is(err, natsgo.ErrNoResponders) && !isAPIError(err) {
+		attempt, cancel := context.WithTimeout(ctx, askTimeout)
+		err := ask(attempt)
+		cancel()
+		var api *jetstream.APIError
+		switch {
+		case err == nil:
+			return
+		case errors.Is(err, natsgo.ErrNoResponders), errors.Is(err, context.DeadlineExceeded), errors.As(err, &api):
+		default:
 			t.Fatal(err)
 		}
-		if waited := publisher.Sleep(ctx, 20*time.Millisecond); waited != nil {
+		if publisher.Sleep(ctx, 20*time.Millisecond) != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// withJetStream asks a server for something until it answers.
+func withJetStream(t *testing.T, url string, ask func(context.Context, jetstream.JetStream) error) {
+	t.Helper()
+	// Not that of the test, which has ended when a cleanup asks.
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+	defer cancel()
+	nc, err := natsgo.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	untilAnswered(ctx, t, func(ctx context.Context) error { return ask(ctx, js) })
+}
+
+func makeStream(t *testing.T, url string, cfg jetstream.StreamConfig) {
+	t.Helper()
+	withJetStream(t, url, func(ctx context.Context, js jetstream.JetStream) error {
+		_, err := js.CreateOrUpdateStream(ctx, cfg)
+		return err
+	})
+}
+
+func deleteStream(t *testing.T, url string) {
+	t.Helper()
+	withJetStream(t, url, func(ctx context.Context, js jetstream.JetStream) error {
+		err := js.DeleteStream(ctx, "cdc")
+		if errors.Is(err, jetstream.ErrStreamNotFound) { // as an attempt before it has left it
+			return nil
+		}
+		return err
+	})
+}
+
+// openStream finds stream cdc and makes a consumer of it.
+func openStream(ctx context.Context, t *testing.T, js jetstream.JetStream) (st jetstream.Stream, c jetstream.Consumer) {
+	t.Helper()
+	untilAnswered(ctx, t, func(ctx context.Context) (err error) {
+		if st, err = js.Stream(ctx, "cdc"); err != nil {
+			return err
+		}
+		c, err = st.CreateConsumer(ctx, jetstream.ConsumerConfig{AckPolicy: jetstream.AckNonePolicy})
+		return err
+	})
+	return st, c
 }
 
 // expectExactly wants the changes 0 to n-1 once each and in order.
@@ -230,9 +285,4 @@ func expectAll(t *testing.T, got []int, n int) {
 	if next != n {
 		t.Fatalf("stream holds the changes up to %d, want %d", next, n)
 	}
-}
-
-func isAPIError(err error) bool {
-	var api *jetstream.APIError
-	return errors.As(err, &api)
 }
