@@ -3,6 +3,7 @@ package pubsub
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -117,6 +118,9 @@ func TestSilentServerIsGivenUpWithTheContext(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
+		if p.client != nil {
+			t.Error("the connection that was silent is kept, with what is on its way")
+		}
 	}
 	f.Inject(nil)
 	mustDeliver(t, p, changes(topic, 0, 20))
@@ -149,18 +153,24 @@ func TestEmptyBatchNeedsNoMoreThanTheRightToPublish(t *testing.T) {
 	mustDeliver(t, p, nil)
 }
 
-func TestMessageOfATopicThatIsMissingKeepsNoOtherFromBeingConfirmed(t *testing.T) {
+func TestTopicThatIsWaitedForKeepsNoOtherWaiting(t *testing.T) {
 	f, topic := fakeWithTopic(t)
 	p := open(t, f.Addr())
 	missing := newTopicID()
-	batch := append(changes(topic, 0, 10), changes(missing, 10, 1)...)
-	err := p.Deliver(t.Context(), batch)
-	expectTemporary(t, err, missing, "gcloud pubsub topics create "+missing+" --project="+testProject)
+	const count = 3 * inFlight
+	batch := append(changes(missing, 0, 1), changes(topic, 0, count)...)
+	batch[0].ID = testID(count)
+	for i := range batch {
+		batch[i].Key = fmt.Append(nil, i) // a queue each
+	}
+	expectTemporary(t, p.Deliver(t.Context(), batch), missing, "gcloud pubsub topics create "+missing+" --project="+testProject)
+	if got := stored(t, f, topic); len(got) != count {
+		t.Errorf("%d changes are stored where nothing is missing, want %d", len(got), count)
+	}
 	adminOf(t, f.Addr()).createTopic(t, missing)
 	mustDeliver(t, p, batch)
-	expectExactly(t, stored(t, f, topic), 10)
-	if got := stored(t, f, missing); !slices.Equal(got, []int{10}) {
-		t.Errorf("stored are %v", got)
+	if got := f.Messages(topicName(testProject, missing)); len(got) != 1 || len(stored(t, f, topic)) != count {
+		t.Errorf("%d and %d messages are stored, want 1 and %d", len(got), len(stored(t, f, topic)), count)
 	}
 }
 

@@ -141,9 +141,10 @@ type flight struct {
 	p *Publisher
 
 	mu      sync.Mutex
-	queues  []*queue // not begun
-	err     error    // the first, or the first that is permanent
-	created map[string]bool
+	queues  []*queue        // not begun
+	over    bool            // no other is begun
+	err     error           // the first, or the first that is permanent
+	created map[string]bool // topics
 }
 
 // send sends the queues and returns when all is confirmed or something has
@@ -158,8 +159,9 @@ func (p *Publisher) send(ctx context.Context, queues []*queue) error {
 	return f.err
 }
 
-// work sends queues one after the other. After a failure no other is begun:
-// the next attempt goes on with them.
+// work sends queues one after the other. After a failure no other is begun, as
+// it would most likely fail as well: the next attempt goes on with them. Only a
+// topic that is waited for says nothing of the others.
 func (f *flight) work(ctx context.Context) {
 	for {
 		q := f.next()
@@ -168,7 +170,6 @@ func (f *flight) work(ctx context.Context) {
 		}
 		if err := f.drain(ctx, q); err != nil {
 			f.fail(err)
-			return
 		}
 	}
 }
@@ -176,7 +177,7 @@ func (f *flight) work(ctx context.Context) {
 func (f *flight) next() *queue {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.err != nil || len(f.queues) == 0 {
+	if f.over || len(f.queues) == 0 {
 		return nil
 	}
 	q := f.queues[0]
@@ -187,7 +188,9 @@ func (f *flight) next() *queue {
 func (f *flight) fail(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.err == nil || !publisher.IsPermanent(f.err) && publisher.IsPermanent(err) {
+	permanent := publisher.IsPermanent(err)
+	f.over = f.over || permanent || status.Code(err) != codes.NotFound
+	if f.err == nil || permanent && !publisher.IsPermanent(f.err) {
 		f.err = err
 	}
 }
