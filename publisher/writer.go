@@ -2,17 +2,31 @@ package publisher
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 )
 
 // Writer is a Deliverer that writes each body as a line. A batch counts as
 // delivered once the writer behind it has taken all of it.
-type Writer struct{ w *bufio.Writer }
+type Writer struct {
+	w      *bufio.Writer
+	pretty bool
+	buf    bytes.Buffer
+}
 
 // NewWriter returns a Writer on w, which it never closes.
-func NewWriter(w io.Writer) *Writer { return &Writer{bufio.NewWriterSize(w, 64<<10)} }
+func NewWriter(w io.Writer) *Writer { return &Writer{w: bufio.NewWriterSize(w, 64<<10)} }
+
+// NewPrettyWriter returns a Writer for people to read: each body is indented,
+// with an empty line behind it. A body that is no JSON is written as it is.
+func NewPrettyWriter(w io.Writer) *Writer {
+	pretty := NewWriter(w)
+	pretty.pretty = true
+	return pretty
+}
 
 // Deliver implements Deliverer. A failed write is permanent: what was written
 // before it cannot be taken back, and a closed pipe does not open again.
@@ -21,13 +35,26 @@ func (w *Writer) Deliver(ctx context.Context, batch []Message) error {
 		return err
 	}
 	for i := range batch {
-		w.w.Write(batch[i].Body) // the error stays with the buffer until Flush
-		w.w.WriteByte('\n')
+		w.write(batch[i].Body) // an error stays with the buffer until Flush
 	}
 	if err := w.w.Flush(); err != nil {
 		return Permanent(fmt.Errorf("write events: %w", err))
 	}
 	return nil
+}
+
+func (w *Writer) write(body []byte) {
+	if !w.pretty {
+		w.w.Write(body)
+		w.w.WriteByte('\n')
+		return
+	}
+	w.buf.Reset()
+	if err := json.Indent(&w.buf, body, "", "  "); err == nil {
+		body = w.buf.Bytes()
+	}
+	w.w.Write(body)
+	w.w.WriteString("\n\n")
 }
 
 // Close implements Deliverer.

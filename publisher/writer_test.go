@@ -33,6 +33,30 @@ func TestEachBodyIsALineOnceDeliverReturns(t *testing.T) {
 	}
 }
 
+func TestPrettyBodiesAreIndentedWithAnEmptyLineBehindEach(t *testing.T) {
+	var out bytes.Buffer
+	w := NewPrettyWriter(&out)
+	if err := w.Deliver(t.Context(), bodies(`{"a":1,"b":["x"],"c":{}}`, `[]`, "no JSON {")); err != nil {
+		t.Fatal(err)
+	}
+	want := "{\n  \"a\": 1,\n  \"b\": [\n    \"x\"\n  ],\n  \"c\": {}\n}\n\n[]\n\nno JSON {\n\n"
+	if out.String() != want {
+		t.Errorf("written is\n%s", out.String())
+	}
+}
+
+// Numbers of any length stay as they are, and so do names that come twice.
+func TestPrettyBodiesKeepTheirValues(t *testing.T) {
+	var out bytes.Buffer
+	body := `{"n":123456789012345678901234567890.10,"t":"ü\u2028<","n":1e400}`
+	if err := NewPrettyWriter(&out).Deliver(t.Context(), bodies(body)); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.NewReplacer("\n", "", " ", "").Replace(out.String()); got != body {
+		t.Errorf("written is %s", got)
+	}
+}
+
 // brokenPipe takes so many bytes, then fails.
 type brokenPipe struct {
 	room int
