@@ -28,6 +28,9 @@ const (
 	// answerTimeout is how long an answer may take before the connection is
 	// given up. It leaves the broker time to say that ackTimeout is over.
 	answerTimeout = 15 * time.Second
+	// idleAfter is when a connection that turns out to be lost is no failure
+	// worth telling of: brokers close those that nobody uses.
+	idleAfter = 10 * time.Second
 )
 
 // conn is a connection to one broker, with one request at a time on its way. It
@@ -38,8 +41,13 @@ type conn struct {
 	proto    *protocol.Conn
 	versions map[protocol.ApiKey]int16
 	timeout  time.Duration // answerTimeout, but for tests
+	used     time.Time     // when the last answer came
 	broken   bool
 }
+
+// idle reports whether the connection was not used for so long that somebody on
+// the way may have closed it.
+func (c *conn) idle() bool { return time.Since(c.used) > idleAfter }
 
 // security is what connections have in common.
 type security struct {
@@ -180,6 +188,7 @@ func roundTrip[R protocol.Message](ctx context.Context, c *conn, req protocol.Me
 	answer, ok := msg.(R)
 	switch {
 	case err == nil && ok:
+		c.used = time.Now()
 		return answer, nil
 	case err == nil:
 		err = errAnswer

@@ -140,10 +140,11 @@ func (p *Publisher) drive(ctx context.Context, l *lane, batch []publisher.Messag
 		if len(sent) == 0 {
 			return
 		}
+		idle := l.conn.idle()
 		answer, err := roundTrip[*produce.Response](ctx, l.conn, req)
 		if err != nil {
 			for _, part := range l.parts {
-				part.fail(fmt.Errorf("write to %s: %w", part, err), true)
+				part.fail(fmt.Errorf("write to %s: %w", part, err), idle)
 			}
 			return
 		}
@@ -278,6 +279,9 @@ func (p *Publisher) outOfSequence(part *partition, err error) {
 // tooLarge makes what comes next smaller after n messages, of size bytes before
 // compression, were too large together. A single one is dropped or the end.
 func (p *Publisher) tooLarge(part *partition, batch []publisher.Message, n, size int) {
+	if part.sent.n > 0 { // it will not be sent again as it was
+		p.renew(part)
+	}
 	if n > 1 {
 		part.full = size / 2
 		return
