@@ -1,10 +1,14 @@
 package nats
 
 import (
+	"errors"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
+
 	"github.com/walherald/walherald/internal/natsserver"
+	"github.com/walherald/walherald/publisher"
 )
 
 // killLeader kills the stream's leader, waits for another one and starts it again.
@@ -89,4 +93,55 @@ func TestOtherWritersInAClusterCauseNoLossAndNoDisorder(t *testing.T) {
 		}
 		expectAll(t, stored(t, urls[0]), batches*size)
 	})
+}
+
+// One node of three is no majority, and says that nobody answers.
+func TestClusterWithoutALeaderIsWaitedFor(t *testing.T) {
+	cluster := natsserver.StartCluster(t, 3, natsserver.Options{})
+	urls := cluster.URLs()
+	makeStream(t, urls[0], streamFor(ModeFast))
+	for _, node := range cluster.Nodes {
+		if err := node.Kill(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := cluster.Nodes[0].Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p, _ := open(t, ModeFast, urls[:1], func(p *Publisher) { p.stall = 500 * time.Millisecond })
+	failed := 0
+	d := publisher.Retry(p, 0, publisher.RetryHooks{Failed: func(error, *publisher.Message, time.Duration) {
+		if failed++; failed != 4 {
+			return
+		}
+		for _, node := range cluster.Nodes[1:] {
+			if err := node.Restart(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	}})
+	mustDeliver(t, d, changes(0, 100))
+	if failed < 4 {
+		t.Errorf("%d attempts have failed, want 4 until there is a majority", failed)
+	}
+	expectExactly(t, stored(t, urls[0]), 100)
+}
+
+// A node that was started a moment ago says for a while that nobody answers, as
+// this one does for good: the account has no JetStream.
+func TestNobodyAnsweringInAClusterIsNoReasonToEnd(t *testing.T) {
+	srv := natsserver.InProcess(t, func(o *server.Options) {
+		o.Cluster.Name, o.Cluster.Host, o.Cluster.Port = "c", "127.0.0.1", server.RANDOM_PORT
+		o.Routes = server.RoutesFromStr("nats://127.0.0.1:1")
+		plain := server.NewAccount("plain")
+		o.Accounts, o.NoAuthUser = []*server.Account{plain}, "u"
+		o.Users = []*server.User{{Username: "u", Password: "p", Account: plain}}
+	})
+	p, _ := open(t, ModeFast, []string{srv.ClientURL()})
+	for range 4 {
+		err := p.Deliver(t.Context(), changes(0, 1))
+		if !errors.Is(err, errNoLeader) || publisher.IsPermanent(err) {
+			t.Fatalf("got %v", err)
+		}
+	}
 }

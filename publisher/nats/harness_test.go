@@ -163,22 +163,34 @@ func storedMessages(t *testing.T, url string) []jetstream.Msg {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for {
+		all, err := readAll(ctx, t, js)
+		if err == nil {
+			return all
+		}
+		if !errors.Is(err, natsgo.ErrNoResponders) || ctx.Err() != nil { // the consumer is not known everywhere yet
+			t.Fatal(err)
+		}
+	}
+}
+
+func readAll(ctx context.Context, t *testing.T, js jetstream.JetStream) (all []jetstream.Msg, err error) {
+	t.Helper()
 	st, consumer := openStream(ctx, t, js)
-	var all []jetstream.Msg
 	for left := int(st.CachedInfo().State.Msgs); left > 0; {
 		got, err := consumer.Fetch(min(left, 500), jetstream.FetchContext(ctx))
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		for m := range got.Messages() {
 			all = append(all, m)
 			left--
 		}
 		if err := got.Error(); err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 	}
-	return all
+	return all, nil
 }
 
 // askTimeout bounds one question to a server that may not know its cluster yet.

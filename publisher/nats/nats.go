@@ -192,9 +192,9 @@ func (p *Publisher) open(ctx context.Context) (*session, error) {
 
 // refused makes JetStream that is turned off a permanent error when it is found
 // so twice in a row: a server that is shutting down says it once, before it
-// closes its connections.
+// closes its connections. A cluster can be without a leader for longer.
 func (p *Publisher) refused(err error) error {
-	if !errors.Is(err, nats.ErrNoResponders) && !errors.Is(err, jetstream.ErrJetStreamNotEnabled) &&
+	if errors.Is(err, errNoLeader) || !errors.Is(err, nats.ErrNoResponders) && !errors.Is(err, jetstream.ErrJetStreamNotEnabled) &&
 		!errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
 		p.refusals = 0
 		return err

@@ -71,7 +71,7 @@ func newSession(ctx context.Context, p *Publisher) (*session, error) {
 		return nil, err
 	}
 	if err := s.prepare(ctx); err != nil {
-		err = s.rightsError(err)
+		err = s.leaderError(s.rightsError(err))
 		s.close()
 		return nil, err
 	}
@@ -134,6 +134,19 @@ func (s *session) prepare(ctx context.Context) error {
 		s.mode = ModeFast
 	}
 	return nil
+}
+
+// errNoLeader stands for a cluster in which nobody answers.
+var errNoLeader = errors.New("JetStream has no leader at the moment, or is not enabled for the account")
+
+// leaderError makes errNoLeader of what a node says that has just been started:
+// that nobody answers. It is the same that one says whose account has no JetStream.
+func (s *session) leaderError(err error) error {
+	enabled, _ := s.nc.ConnectedServerJetStream()
+	if !enabled || s.nc.ConnectedClusterName() == "" || !errors.Is(err, nats.ErrNoResponders) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errNoLeader, err)
 }
 
 // lost reports whether the connection is gone.
