@@ -1,11 +1,16 @@
 package nats
 
 import (
+	"bufio"
 	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
+	natsgo "github.com/nats-io/nats.go"
 
 	"github.com/walherald/walherald/internal/natsserver"
 	"github.com/walherald/walherald/publisher"
@@ -127,21 +132,63 @@ func TestClusterWithoutALeaderIsWaitedFor(t *testing.T) {
 	expectExactly(t, stored(t, urls[0]), 100)
 }
 
-// A node that was started a moment ago says for a while that nobody answers, as
-// this one does for good: the account has no JetStream.
+// A node that was started a moment ago says for a while that nobody answers.
 func TestNobodyAnsweringInAClusterIsNoReasonToEnd(t *testing.T) {
-	srv := natsserver.InProcess(t, func(o *server.Options) {
-		o.Cluster.Name, o.Cluster.Host, o.Cluster.Port = "c", "127.0.0.1", server.RANDOM_PORT
-		o.Routes = server.RoutesFromStr("nats://127.0.0.1:1")
-		plain := server.NewAccount("plain")
-		o.Accounts, o.NoAuthUser = []*server.Account{plain}, "u"
-		o.Users = []*server.User{{Username: "u", Password: "p", Account: plain}}
+	for cluster, permanent := range map[string]bool{"c": false, "": true} {
+		p, _ := open(t, ModeFast, []string{emptyNode(t, cluster)})
+		for attempt := range 4 {
+			err := p.Deliver(t.Context(), changes(0, 1))
+			if !errors.Is(err, natsgo.ErrNoResponders) || publisher.IsPermanent(err) != (permanent && attempt > 0) {
+				t.Fatalf("attempt %d in cluster %q: %v", attempt, cluster, err)
+			}
+		}
+	}
+}
+
+// emptyNode is a server with JetStream, of a cluster, that says to every request
+// that nobody answers: for a moment every node is one.
+func emptyNode(t *testing.T, cluster string) (url string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			serving.Go(func() { sayNobodyAnswers(conn, cluster) })
+		}
 	})
-	p, _ := open(t, ModeFast, []string{srv.ClientURL()})
-	for range 4 {
-		err := p.Deliver(t.Context(), changes(0, 1))
-		if !errors.Is(err, errNoLeader) || publisher.IsPermanent(err) {
-			t.Fatalf("got %v", err)
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		serving.Wait()
+	})
+	return "nats://" + l.Addr().String()
+}
+
+// sayNobodyAnswers speaks as much of the protocol as it takes, until the client
+// leaves (https://docs.nats.io/reference/reference-protocols/nats-protocol).
+func sayNobodyAnswers(conn net.Conn, cluster string) {
+	defer conn.Close()
+	fmt.Fprintf(conn, "INFO {\"server_id\":\"x\",\"version\":\"2.15.2\",\"headers\":true,\"max_payload\":1048576,\"jetstream\":true,\"cluster\":%q}\r\n", cluster)
+	inboxes := make(map[string]string) // the id of the subscription to a prefix
+	for lines := bufio.NewScanner(conn); lines.Scan(); {
+		switch words := strings.Fields(lines.Text()); {
+		case len(words) == 0:
+		case words[0] == "PING":
+			fmt.Fprint(conn, "PONG\r\n")
+		case words[0] == "SUB":
+			inboxes[strings.TrimSuffix(words[1], "*")] = words[len(words)-1]
+		case words[0] == "PUB":
+			reply, status := words[2], "NATS/1.0 503\r\n\r\n"
+			sid := inboxes[reply[:strings.LastIndexByte(reply, '.')+1]]
+			fmt.Fprintf(conn, "HMSG %s %s %d %d\r\n%s\r\n", reply, sid, len(status), len(status), status)
 		}
 	}
 }
