@@ -4,10 +4,15 @@ import (
 	"context"
 
 	"github.com/walherald/walherald/config"
+	"github.com/walherald/walherald/publisher/rabbitmq"
 )
 
-// The paths of findings begin with publisher; topics are patterns of the topics
-// that will be published to, with * for what is not known.
-func checkRabbitMQ(_ context.Context, cfg config.Output, _ []string) []config.Finding {
-	return []config.Finding{unusable(unavailable(cfg))}
+// The topics that will be published to do not matter here: AMQP tells nothing of
+// the queues that are bound for them.
+func checkRabbitMQ(ctx context.Context, cfg config.Output, _ []string) []config.Finding {
+	rc, err := rabbitmqConfig(cfg)
+	if err != nil {
+		return []config.Finding{unusable(err)}
+	}
+	return rabbitmq.Check(ctx, rc)
 }

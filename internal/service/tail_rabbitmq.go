@@ -5,8 +5,13 @@ import (
 
 	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/rabbitmq"
 )
 
-func tailRabbitMQ(_ context.Context, out config.Output, _ string, _ TailOptions, _ func(publisher.Received) error) error {
-	return unavailable(out)
+func tailRabbitMQ(ctx context.Context, out config.Output, prefix string, o TailOptions, emit func(publisher.Received) error) error {
+	rc, err := rabbitmqConfig(out)
+	if err != nil {
+		return err
+	}
+	return rabbitmq.Tail(ctx, rc, []string{prefix + "*"}, o.From, emit)
 }

@@ -2,7 +2,6 @@ package rabbitmq
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -61,7 +60,12 @@ type broker struct {
 // and queues end with the test.
 func newBroker(t testing.TB) *broker {
 	t.Helper()
-	b := &broker{t: t, url: node(t).URL(), exchange: strings.NewReplacer("/", "-", "#", "-").Replace(t.Name())}
+	return newBrokerNamed(t, strings.NewReplacer("/", "-", "#", "-").Replace(t.Name()))
+}
+
+func newBrokerNamed(t testing.TB, name string) *broker {
+	t.Helper()
+	b := &broker{t: t, url: node(t).URL(), exchange: name}
 	b.connect()
 	t.Cleanup(func() {
 		if b.conn.IsClosed() {
@@ -226,12 +230,24 @@ func mustFail(t testing.TB, p *Publisher, batch []publisher.Message, permanent b
 	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	defer cancel()
 	err := p.Deliver(ctx, batch)
-	if err == nil || publisher.IsPermanent(err) != permanent || errors.Is(err, context.DeadlineExceeded) {
+	if err == nil || publisher.IsPermanent(err) != permanent || ctx.Err() != nil {
 		t.Fatalf("got %v, permanent %v; want permanent %v", err, publisher.IsPermanent(err), permanent)
 	}
 	for _, text := range texts {
 		if !strings.Contains(err.Error(), text) {
 			t.Errorf("error %q does not say %q", err, text)
+		}
+	}
+}
+
+// awaitEnd waits until the session has noticed that its connection is gone.
+func awaitEnd(t testing.TB, p *Publisher) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+	defer cancel()
+	for !p.session.over() {
+		if err := publisher.Sleep(ctx, time.Millisecond); err != nil {
+			t.Fatal("session does not notice its end")
 		}
 	}
 }

@@ -85,7 +85,7 @@ func bindingKeys(cfg *Config, topics []string) ([]string, error) {
 		}
 	}
 	if len(keys) == 0 {
-		return nil, errors.New("exchange of kind direct gives only what is asked for by routing key: name the topics to read, without *")
+		return nil, errors.New("exchange of kind direct gives only what is asked for by routing key, and no routing key is known: bind a queue to it and read that")
 	}
 	return keys, nil
 }
