@@ -154,11 +154,11 @@ func (p *Publisher) attempt(ctx context.Context, batch []publisher.Message) erro
 	} else {
 		err = s.deliver(ctx, batch, p.pending)
 	}
-	switch {
-	case s.over():
-		p.drop(err)
-	case err == nil && len(batch) > 0:
+	if err == nil && len(batch) > 0 {
 		p.pending = nil
+	}
+	if s.over() {
+		p.drop(err)
 	}
 	return err
 }
