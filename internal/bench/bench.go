@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/walherald/walherald/internal/natsserver"
 	"github.com/walherald/walherald/internal/pgserver"
 	"github.com/walherald/walherald/internal/pgserver/child"
 )
@@ -31,18 +30,17 @@ type bench struct {
 
 	folder    *child.Folder
 	pg        *pgserver.Server
-	nats      *natsserver.Server
 	src       *source
-	streams   *streams
-	walherald string // path of the binary
-	recv      string // path of pg_recvlogical
-	shape     shape  // of the messages
+	brokers   map[string]*broker // those that run, by name
+	walherald string             // path of the binary
+	recv      string             // path of pg_recvlogical
+	shape     shape              // of the messages
 }
 
 // start starts the servers and builds walherald.
 func start(ctx context.Context, opts options, progress io.Writer) (*bench, error) {
-	b := &bench{opts: opts, progress: progress}
-	for _, step := range []func(context.Context) error{b.build, b.startPostgres, b.startNATS, b.readShape} {
+	b := &bench{opts: opts, progress: progress, brokers: make(map[string]*broker)}
+	for _, step := range []func(context.Context) error{b.build, b.startPostgres, b.readShape, b.startBrokers} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, b.close())
 		}
@@ -52,13 +50,7 @@ func start(ctx context.Context, opts options, progress io.Writer) (*bench, error
 
 // close stops and removes everything, the last first.
 func (b *bench) close() error {
-	var errs []error
-	if b.streams != nil {
-		b.streams.close()
-	}
-	if b.nats != nil {
-		errs = append(errs, b.nats.Close())
-	}
+	errs := []error{b.closeBrokers()}
 	if b.src != nil {
 		b.src.close()
 	}
@@ -110,20 +102,11 @@ func (b *bench) startPostgres(ctx context.Context) (err error) {
 	return err
 }
 
-func (b *bench) startNATS(ctx context.Context) (err error) {
-	b.say("starting NATS …")
-	if b.nats, err = natsserver.Start(ctx, natsserver.Options{}); err != nil {
-		return err
-	}
-	b.streams, err = openStreams(b.nats.URL())
-	return err
-}
-
 // measureAll runs every line that was asked for. The many tables come last of
 // what needs the database: nothing else is measured in their presence.
 func (b *bench) measureAll(ctx context.Context) (*results, error) {
 	r := &results{
-		Date: time.Now(), Rows: b.opts.rows, Big: b.opts.big, Runs: b.opts.runs, BodyBytes: b.shape.meanBody,
+		Date: time.Now(), Rows: b.opts.rows, Slow: b.opts.slow, Big: b.opts.big, Runs: b.opts.runs, BodyBytes: b.shape.meanBody,
 		Tables: b.opts.tables, TableRows: b.opts.tableRows,
 	}
 	var err error
@@ -131,7 +114,7 @@ func (b *bench) measureAll(ctx context.Context) (*results, error) {
 		return nil, err
 	}
 	for _, step := range []func(context.Context, *results) error{
-		b.measureUsual, b.measureBig, b.measureLatency, b.measureTurns, b.measureEncoding,
+		b.measurePhase(usualPhase), b.measurePhase(slowPhase), b.measurePhase(bigPhase), b.measureLatency, b.measureTurns, b.measureEncoding,
 	} {
 		if err := step(ctx, r); err != nil {
 			return nil, err
@@ -140,26 +123,34 @@ func (b *bench) measureAll(ctx context.Context) (*results, error) {
 	return r, nil
 }
 
-// measureUsual runs the lines over the usual transactions.
-func (b *bench) measureUsual(ctx context.Context, r *results) (err error) {
-	r.Lines, err = b.measure(ctx, b.selected(usualPhase), b.opts.runs, func(ctx context.Context) (load, error) {
-		b.say("loading %s rows in transactions of %s …", thousands(float64(b.opts.rows)), thousands(rowsPerTransaction))
-		return b.src.load(ctx, b.opts.rows, rowsPerTransaction)
-	})
-	return err
+// measurePhase returns what runs the lines of a phase.
+func (b *bench) measurePhase(p phase) func(context.Context, *results) error {
+	return func(ctx context.Context, r *results) error {
+		if b.rows(p) == 0 {
+			return nil
+		}
+		runs := b.opts.runs
+		if p == bigPhase {
+			runs = 1
+		}
+		more, err := b.measure(ctx, b.selected(p), runs, func(ctx context.Context) (load, error) { return b.loadFor(ctx, p) })
+		r.Lines = append(r.Lines, more...)
+		return err
+	}
 }
 
-// measureBig runs the lines over the one large transaction.
-func (b *bench) measureBig(ctx context.Context, r *results) error {
-	if b.opts.big == 0 {
-		return nil
-	}
-	more, err := b.measure(ctx, b.selected(bigPhase), 1, func(ctx context.Context) (load, error) {
+// loadFor writes what the lines of a phase read.
+func (b *bench) loadFor(ctx context.Context, p phase) (load, error) {
+	switch p {
+	case bigPhase:
 		b.say("loading %s rows in one transaction …", thousands(float64(b.opts.big)))
 		return b.src.load(ctx, b.opts.big, b.opts.big)
-	})
-	r.Lines = append(r.Lines, more...)
-	return err
+	case turnsPhase:
+		b.say("loading %s rows, each to the next table …", thousands(float64(b.opts.tableRows)))
+		return b.src.loadTurns(ctx, b.opts.tables, b.opts.tableRows)
+	}
+	b.say("loading %s rows in transactions of %s …", thousands(float64(b.rows(p))), thousands(rowsPerTransaction))
+	return b.src.load(ctx, b.rows(p), rowsPerTransaction)
 }
 
 // measure runs each line runs times over what write writes, interleaved.
@@ -185,7 +176,7 @@ func (b *bench) measure(ctx context.Context, lines []line, runs int, write func(
 			if err != nil {
 				return nil, fmt.Errorf("%s, run %d: %w", l.name, run+1, err)
 			}
-			b.say("%-20s run %d of %d: %s events/s, %.2f CPU-s per million, %.0f MB", l.name, run+1, runs,
+			b.say("%-24s run %d of %d: %s events/s, %.2f CPU-s per million, %.0f MB", l.name, run+1, runs,
 				thousands(s.rate()), s.cpuPerMillion(), s.megabytes())
 			samples[i] = append(samples[i], s)
 		}

@@ -6,147 +6,131 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
 	"os/signal"
 	"strconv"
 	"syscall"
-	"time"
 
-	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/publisher"
-	"github.com/walherald/walherald/publisher/nats"
 )
 
-// ceilingRole as the first argument makes this program the publisher that
-// finds JetStream's ceiling.
+// ceilingRole as the first argument makes this program a publisher that finds
+// the ceiling of a broker.
 const ceilingRole = "publish-from-memory"
 
-// ceilingBatch is how many messages the publisher hands over at a time: as many
-// as walherald does in a flood.
-const ceilingBatch = 8192
+// The publishers.
+const (
+	ownClient       = "walherald" // walherald's own for JetStream
+	natsClient      = "nats"
+	kafkaClient     = "kafka"
+	rabbitClient    = "rabbitmq"
+	orderedClient   = "pubsub"
+	unorderedClient = "pubsub-unordered"
+)
 
-// shape is what walherald's messages look like.
-type shape struct {
-	meanBody float64 // bytes
-	writer   string
-	subject  string // behind the topic
+// clients are the publishers' programs.
+var clients = map[string]func(context.Context, *ceiling) error{
+	ownClient:       publishOwn,
+	natsClient:      publishNATS,
+	kafkaClient:     publishKafka,
+	rabbitClient:    publishRabbitMQ,
+	orderedClient:   publishPubSub(true),
+	unorderedClient: publishPubSub(false),
 }
 
-// readShape lets walherald read some rows and looks at what it makes of them.
-func (b *bench) readShape(ctx context.Context) error {
-	const slot = "shape"
-	if err := b.src.createSlot(ctx, slot); err != nil {
-		return err
+// runClient measures a broker without PostgreSQL: a publisher in a process of
+// its own, with as many messages of the same size from memory.
+func (b *bench) runClient(ctx context.Context, l line, slot string, loaded load) (s sample, err error) {
+	to := b.destinations(l.to)
+	if err := to.create(ctx, slot); err != nil {
+		return s, err
 	}
-	loaded, err := b.src.load(ctx, rowsPerTransaction, rowsPerTransaction)
+	exe, err := os.Executable()
 	if err != nil {
-		return err
+		return s, fmt.Errorf("find own program: %w", err)
 	}
-	count, size := 0, 0
-	h, err := b.startHere(ctx, slot, publication, "type: "+config.PublisherDiscard, func(batch []publisher.Message, _ time.Time) {
-		count += len(batch)
-		for i := range batch {
-			size += len(batch[i].Body)
-		}
-		b.shape.writer, b.shape.subject = batch[0].Writer, batch[0].Topic
-	})
+	c := ceiling{
+		client: l.client, address: b.brokers[l.to[0].broker].address, topic: slot, subject: b.shape.subject,
+		writer: b.shape.writer, body: int(b.shape.meanBody + 0.5), count: loaded.rows,
+	}
+	p, err := startProcess(exec.Command(exe, c.args()...), b.path(slot+".log"))
 	if err != nil {
-		return err
+		return s, err
 	}
-	err = b.src.awaitConfirmed(ctx, slot, loaded.end, h.ended)
-	if err = errors.Join(err, h.stop()); err != nil {
-		return fmt.Errorf("read a message's shape: %w", err)
+	defer func() { err = errors.Join(err, p.close()) }()
+	if s, err = p.finish(ctx); err != nil {
+		return s, err
 	}
-	if want := loaded.rows + 1; count != want {
-		return fmt.Errorf("read a message's shape: got %d messages, should be %d", count, want)
-	}
-	b.shape.meanBody = float64(size) / float64(count)
-	return b.src.dropSlot(ctx, slot)
+	s.events = loaded.rows
+	return s, to.finish(ctx, slot, loaded.rows)
 }
 
-// runCeiling measures JetStream without PostgreSQL: the publisher alone, in a
-// process of its own, with as many messages of the same size from memory.
-func runCeiling(fast bool) func(context.Context, *bench, string, load) (sample, error) {
-	return func(ctx context.Context, b *bench, slot string, l load) (s sample, err error) {
-		if !fast {
-			if err := b.streams.create(ctx, slot); err != nil {
-				return s, err
-			}
-		}
-		exe, err := os.Executable()
-		if err != nil {
-			return s, fmt.Errorf("find own program: %w", err)
-		}
-		p, err := startProcess(exec.Command(exe, ceilingRole, "-url", b.nats.URL(), "-topic", slot, "-subject", b.shape.subject,
-			"-writer", b.shape.writer, "-body", strconv.Itoa(int(b.shape.meanBody+0.5)), "-count", strconv.Itoa(l.rows)),
-			b.path(slot+".log"))
-		if err != nil {
-			return s, err
-		}
-		defer func() { err = errors.Join(err, p.close()) }()
-		if s, err = p.finish(ctx); err != nil {
-			return s, err
-		}
-		s.events = l.rows
-		return s, b.streams.finish(ctx, slot, fast, l.rows)
-	}
-}
-
-// ceiling is what the publisher is told on its command line.
+// ceiling is what a publisher is told on its command line.
 type ceiling struct {
-	url, topic, subject, writer string
-	body, count                 int
+	client, address, topic, subject, writer string
+	body, count                             int
 }
 
-// runCeilingRole is the publisher's program.
-func runCeilingRole(args []string) error {
+func (c *ceiling) args() []string {
+	return []string{
+		ceilingRole, "-client", c.client, "-address", c.address, "-topic", c.topic, "-subject", c.subject,
+		"-writer", c.writer, "-body", strconv.Itoa(c.body), "-count", strconv.Itoa(c.count),
+	}
+}
+
+func parseCeiling(args []string) (*ceiling, error) {
 	var c ceiling
 	flags := flag.NewFlagSet(ceilingRole, flag.ContinueOnError)
-	flags.StringVar(&c.url, "url", "", "of the server")
-	flags.StringVar(&c.topic, "topic", "", "the stream's")
+	flags.StringVar(&c.client, "client", "", "that publishes")
+	flags.StringVar(&c.address, "address", "", "of the server")
+	flags.StringVar(&c.topic, "topic", "", "of the run")
 	flags.StringVar(&c.subject, "subject", "", "behind the topic")
 	flags.StringVar(&c.writer, "writer", "", "of the messages")
 	flags.IntVar(&c.body, "body", 0, "size in bytes")
 	flags.IntVar(&c.count, "count", 0, "of messages")
 	if err := flags.Parse(args); err != nil {
+		return nil, err
+	}
+	if clients[c.client] == nil {
+		return nil, fmt.Errorf("there is no client %q", c.client)
+	}
+	return &c, nil
+}
+
+// runCeilingRole is the publishers' program.
+func runCeilingRole(args []string) error {
+	c, err := parseCeiling(args)
+	if err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	return c.publish(ctx)
+	return clients[c.client](ctx, c)
 }
 
-// publish sends the messages, batch by batch, until all are confirmed.
-func (c ceiling) publish(ctx context.Context) (err error) {
-	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	p := nats.New(nats.Config{URLs: []string{c.url}, Topic: c.topic}, nats.Hooks{}, log)
-	defer func() { err = errors.Join(err, p.Close()) }()
-	batch := c.messages(min(ceilingBatch, c.count))
-	for sent, number := 0, uint64(1); sent < c.count; number++ {
-		batch = batch[:min(len(batch), c.count-sent)]
-		for i := range batch {
-			if batch[i].ID, err = publisher.NewID(number, uint64(i), 0); err != nil {
-				return err
-			}
-		}
-		if err := p.Deliver(ctx, batch); err != nil {
-			return fmt.Errorf("publish batch %d: %w", number, err)
-		}
-		sent += len(batch)
+// destination is where the messages go: the subject or topic, or the routing key.
+func (c *ceiling) destination() string { return c.topic + "." + c.subject }
+
+// message is what all messages are but for their ids and keys.
+func (c *ceiling) message() publisher.Message {
+	return publisher.Message{
+		Writer: c.writer, Topic: c.destination(), Table: "public.events", Action: publisher.Insert,
+		Body: bytes.Repeat([]byte("x"), c.body), CommitTime: 1_735_689_600_123_456,
 	}
-	return nil
 }
 
-// messages makes n messages of one body; only their ids will differ.
-func (c ceiling) messages(n int) []publisher.Message {
-	body := bytes.Repeat([]byte("x"), c.body)
-	all := make([]publisher.Message, n)
-	for i := range all {
-		all[i] = publisher.Message{
-			Writer: c.writer, Topic: c.topic + "." + c.subject, Table: "public.events", Action: publisher.Insert, Body: body,
-		}
-	}
-	return all
+// attributes are what stands beside the bodies, as walherald puts it there. The
+// plain clients put the same beside all of them, which costs them the least.
+func (c *ceiling) attributes() []publisher.Attribute {
+	content := publisher.Content{Type: "application/json"}
+	m := c.message()
+	return append(content.Attributes(nil, &m, ""), publisher.Attribute{Name: "content-type", Value: content.Type})
 }
+
+// key is the key of message number i: a primary key, as the rows have it.
+func key(i int) string { return strconv.Itoa(firstID + i) }
+
+// orderingKey is the ordering key of message number i: what the rows have in
+// the column keyColumn.
+func orderingKey(i int) string { return fmt.Sprintf("user %03d", i%orderingKeys) }

@@ -15,11 +15,11 @@ PASS
 `
 
 func TestEncodingIsReadFromWhatTheBenchmarkPrints(t *testing.T) {
-	got, err := parseEncoding(printed, 3)
+	got, err := parseEncoding(printed, fromRow, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (encoding{Nanos: spread{235.5, 229, 301.25}, Allocs: spread{0, 0, 1}}); *got != want {
+	if want := (encoding{Title: fromRow.title, FromRow: true, Nanos: spread{235.5, 229, 301.25}, Allocs: spread{0, 0, 1}}); *got != want {
 		t.Errorf("got %+v, want %+v", *got, want)
 	}
 }
@@ -33,8 +33,15 @@ func TestEncodingWithoutItsRunsIsAnError(t *testing.T) {
 		"a run fewer":         strings.Replace(printed, "BenchmarkBodyOfSixColumnRow-2", "---", 1),
 		"name without figure": "BenchmarkBodyOfSixColumnRow\n",
 	} {
-		if got, err := parseEncoding(text, 3); err == nil {
+		if got, err := parseEncoding(text, fromRow, 3); err == nil {
 			t.Errorf("%s: got %+v and no error", what, got)
 		}
+	}
+}
+
+func TestPatternSelectsOneEnvelopeAlone(t *testing.T) {
+	e := encodingBenchmark{"walherald", formatPackage, "BenchmarkInsertOfSixColumns/walherald"}
+	if got, want := e.pattern(), "^BenchmarkInsertOfSixColumns$/^walherald$"; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }

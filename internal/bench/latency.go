@@ -8,24 +8,71 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"golang.org/x/sync/errgroup"
-
 	"github.com/walherald/walherald/publisher"
 )
 
 const (
-	// latencyRate is the transactions a second, of one row each.
-	latencyRate = 1000
-	// latencyConns is how many connections take turns: each then has 16 ms for
-	// a commit, so that one that waits for the disk does not slow the pace.
+	// steadyRate and loneRate are transactions a second, of one row each. At the
+	// second one each finds everything idle.
+	steadyRate = 1000
+	loneRate   = 100
+	// latencyConns is how many connections take turns: at the steady rate each
+	// has 16 ms for a commit, so that one that waits for the disk does not slow
+	// the pace.
 	latencyConns = 16
-	// settleTimeout bounds the wait for what is still on its way at the end.
-	settleTimeout = 30 * time.Second
 )
 
-// latency is what the latency line found.
+// The names of the lines of latency.
+const (
+	latencyName       = "latency"
+	loneJetStreamName = "lone-jetstream"
+	loneKafkaName     = "lone-kafka"
+	loneRabbitName    = "lone-rabbitmq"
+	loneClassicName   = "lone-rabbitmq-classic"
+	loneOrderedName   = "lone-pubsub"
+)
+
+// paced is a line that measures latency at a steady pace.
+type paced struct {
+	name, title string
+	rate        int // transactions a second
+	to          place
+}
+
+// pacedLines returns them in the table's order.
+func pacedLines() []paced {
+	return []paced{
+		{latencyName, "JetStream, fast ingest", steadyRate, toFastStream},
+		{loneJetStreamName, "JetStream, fast ingest", loneRate, toFastStream},
+		{loneKafkaName, "Kafka", loneRate, toKafka},
+		{loneRabbitName, "RabbitMQ, quorum queue", loneRate, toQuorum},
+		{loneClassicName, "RabbitMQ, classic queue", loneRate, toClassic},
+		{loneOrderedName, "Pub/Sub, ordering keys", loneRate, toOrdered},
+	}
+}
+
+// pacedLines returns those that were asked for.
+func (b *bench) pacedLines() []paced {
+	var some []paced
+	for _, p := range pacedLines() {
+		if b.wanted(p.name) && b.duration(p) > 0 {
+			some = append(some, p)
+		}
+	}
+	return some
+}
+
+// duration is how long a line measures; 0 leaves it out.
+func (b *bench) duration(p paced) time.Duration {
+	if p.rate == loneRate {
+		return b.opts.lone
+	}
+	return b.opts.latency
+}
+
+// latency is what a line of latency found.
 type latency struct {
+	Name, Title                string
 	Planned, Missed, Confirmed int
 	Rate                       float64 // transactions a second that were committed
 	P50, P99, Max              time.Duration
@@ -63,128 +110,78 @@ func (w *stopwatch) await(ctx context.Context, n int, ended <-chan struct{}) err
 	return nil
 }
 
-// measureLatency measures latency if it was asked for.
-func (b *bench) measureLatency(ctx context.Context, r *results) (err error) {
-	if b.opts.latency == 0 || !b.opts.only.MatchString(latencyName) {
-		return nil
+// measureLatency measures every line of latency that was asked for.
+func (b *bench) measureLatency(ctx context.Context, r *results) error {
+	for _, p := range b.pacedLines() {
+		l, err := b.runLatency(ctx, p)
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+		b.say("%-24s p50 %.2f ms, p99 %.2f ms", p.name, millis(l.P50), millis(l.P99))
+		r.Latencies = append(r.Latencies, *l)
 	}
-	r.Latency, err = b.runLatency(ctx)
-	return err
+	return nil
 }
 
-// runLatency runs walherald in this process against JetStream while small
-// transactions are committed at a steady pace.
-func (b *bench) runLatency(ctx context.Context) (*latency, error) {
-	const slot = latencyName
-	b.say("%s transactions a second for %v …", thousands(latencyRate), b.opts.latency)
+// runLatency runs walherald in this process while small transactions are
+// committed at a steady pace.
+func (b *bench) runLatency(ctx context.Context, p paced) (*latency, error) {
+	slot := line{name: p.name}.slot(0)
+	b.say("%s: %s transactions a second for %v …", p.name, thousands(float64(p.rate)), b.duration(p))
 	if err := b.src.createSlot(ctx, slot); err != nil {
 		return nil, err
 	}
-	w := &stopwatch{times: make([]time.Duration, 0, int(b.opts.latency.Seconds()*latencyRate)+1)}
-	h, err := b.startHere(ctx, slot, publication, b.natsPublisher(slot), w.observe)
+	to := b.destinations([]place{p.to})
+	if err := to.create(ctx, slot); err != nil {
+		return nil, err
+	}
+	turns := int(b.duration(p).Seconds() * float64(p.rate))
+	w := &stopwatch{times: make([]time.Duration, 0, turns+1)}
+	h, err := b.startHere(ctx, slot, publication, to.sections(slot), w.observe)
 	if err != nil {
 		return nil, err
 	}
-	g, committed, err := b.generate(ctx, w, h)
+	committed, took, err := b.generate(ctx, turns, p.rate, w, h)
 	if err = errors.Join(err, h.stop()); err != nil {
 		return nil, err
 	}
-	// The first row opened the session and the stream.
-	times := w.times[1:]
-	if len(times) == 0 {
-		return nil, errors.New("no transaction was committed in the time of -latency")
+	if committed == 0 {
+		return nil, errors.New("no transaction was committed in time")
 	}
-	slices.Sort(times)
-	g.Confirmed = len(times)
-	g.P50, g.P99, g.Max = quantile(times, 0.50), quantile(times, 0.99), times[len(times)-1]
-	if err := b.streams.finish(ctx, slot, true, committed+1); err != nil {
+	if err := to.finish(ctx, slot, committed+1); err != nil {
 		return nil, err
 	}
-	return g, b.src.dropSlot(ctx, slot)
+	l := w.latency()
+	l.Name, l.Title, l.Planned, l.Missed = p.name, p.title, turns, turns-committed
+	l.Rate = float64(committed) / took.Seconds()
+	return l, b.src.dropSlot(ctx, slot)
 }
 
-// generate commits one row to begin with, then the load, and waits until all
-// of it is confirmed. It returns what is known of the load.
-func (b *bench) generate(ctx context.Context, w *stopwatch, h *here) (*latency, int, error) {
+// latency sums up what was kept, two times at least. The first row opened the
+// session and does not count.
+func (w *stopwatch) latency() *latency {
+	times := slices.Sorted(slices.Values(w.times[1:]))
+	return &latency{
+		Confirmed: len(times), P50: quantile(times, 0.50), P99: quantile(times, 0.99), Max: times[len(times)-1],
+	}
+}
+
+// generate commits one row to begin with, then one a turn, and waits until all
+// are confirmed. It returns how many turns were taken and how long that took.
+func (b *bench) generate(ctx context.Context, turns, rate int, w *stopwatch, h *here) (int, time.Duration, error) {
 	if err := b.src.insert(ctx, 1); err != nil {
-		return nil, 0, err
+		return 0, 0, err
 	}
 	if err := w.await(ctx, 1, h.ended); err != nil {
-		return nil, 0, fmt.Errorf("first row: %w", err)
+		return 0, 0, fmt.Errorf("first row: %w", err)
 	}
 	g := generator{
-		dsn: b.pg.DSN(database), turns: int(b.opts.latency.Seconds() * latencyRate),
-		interval: time.Second / latencyRate, conns: latencyConns,
+		dsn: b.pg.DSN(database), turns: turns, interval: time.Second / time.Duration(rate), conns: latencyConns,
 	}
 	g.first = b.src.takeIDs(g.turns)
 	if err := g.run(ctx); err != nil {
-		return nil, 0, fmt.Errorf("generate load: %w", err)
+		return 0, 0, fmt.Errorf("generate load: %w", err)
 	}
 	committed := int(g.committed.Load())
-	if err := w.await(ctx, 1+committed, h.ended); err != nil {
-		return nil, 0, err
-	}
-	return &latency{
-		Planned: g.turns, Missed: g.turns - committed, Rate: float64(committed) / g.took.Seconds(),
-	}, committed, nil
-}
-
-// generator commits one row a turn. The turns are due at a steady pace and are
-// dealt out to the connections in rotation; a connection that comes too late
-// for a turn by a whole rotation misses it, so that the pace does not turn
-// into bursts.
-type generator struct {
-	dsn      string
-	first    int64 // the first turn's id
-	turns    int
-	interval time.Duration
-	conns    int
-
-	committed atomic.Int64
-	took      time.Duration
-}
-
-// run connects and takes all turns.
-func (g *generator) run(ctx context.Context) error {
-	conns := make([]*pgx.Conn, g.conns)
-	for i := range conns {
-		conn, err := pgx.Connect(ctx, g.dsn)
-		if err != nil {
-			return fmt.Errorf("connect: %w", err)
-		}
-		defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-		conns[i] = conn
-	}
-	start := time.Now()
-	group, ctx := errgroup.WithContext(ctx)
-	for i, conn := range conns {
-		group.Go(func() error { return g.work(ctx, conn, i, start) })
-	}
-	err := group.Wait()
-	g.took = time.Since(start)
-	return err
-}
-
-// work takes the turns of connection number i.
-func (g *generator) work(ctx context.Context, conn *pgx.Conn, i int, start time.Time) error {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for turn := i; turn < g.turns; turn += g.conns {
-		due := start.Add(time.Duration(turn) * g.interval)
-		if time.Since(due) > time.Duration(g.conns)*g.interval {
-			continue
-		}
-		timer.Reset(time.Until(due))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		id := g.first + int64(turn)
-		if _, err := conn.Exec(ctx, insertRows, id, id); err != nil {
-			return fmt.Errorf("commit row: %w", err)
-		}
-		g.committed.Add(1)
-	}
-	return nil
+	return committed, g.took, w.await(ctx, 1+committed, h.ended)
 }

@@ -11,16 +11,22 @@ import (
 
 // machine is what the figures were measured on.
 type machine struct {
-	CPU, Kernel            string
-	Cores                  int
-	MemoryGB               float64
-	Load                   string // averages before the first line
-	Go, PostgreSQL, Server string
+	CPU, Kernel    string
+	Cores          int
+	MemoryGB       float64
+	Load           string // averages before the first line
+	Go, PostgreSQL string
+	Brokers        []string // that were started
 }
 
 // describeMachine looks at the machine and asks the servers for their versions.
 func (b *bench) describeMachine(ctx context.Context) (machine, error) {
-	m := machine{Cores: runtime.NumCPU(), Go: runtime.Version(), Server: b.streams.version()}
+	m := machine{Cores: runtime.NumCPU(), Go: runtime.Version()}
+	for _, known := range brokers {
+		if running := b.brokers[known.name]; running != nil {
+			m.Brokers = append(m.Brokers, running.version)
+		}
+	}
 	var err error
 	if m.PostgreSQL, err = b.src.text(ctx, "SHOW server_version"); err != nil {
 		return m, err

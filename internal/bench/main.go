@@ -55,12 +55,12 @@ func report(err error) int {
 
 // options are the flags.
 type options struct {
-	rows, big, runs   int
-	tables, tableRows int
-	latency, encoding time.Duration
-	out               string
-	only              *regexp.Regexp
-	profile           string
+	rows, slow, big, runs   int
+	tables, tableRows       int
+	latency, lone, encoding time.Duration
+	out                     string
+	only                    *regexp.Regexp
+	profile                 string
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {
@@ -69,16 +69,18 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.IntVar(&o.rows, "rows", 1_000_000, "rows of the throughput lines, in transactions of 1,000")
+	flags.IntVar(&o.slow, "broker-rows", 200_000, "rows of the lines with RabbitMQ and Pub/Sub, in transactions of 1,000; 0 leaves these out")
 	flags.IntVar(&o.big, "big", 5_000_000, "rows of the one large transaction; 0 leaves its lines out")
 	flags.IntVar(&o.runs, "runs", 3, "runs of each throughput line; the table shows the median")
 	flags.IntVar(&o.tables, "tables", 5000, "tables of the lines with many tables in turn; 0 leaves these out")
 	flags.IntVar(&o.tableRows, "tablerows", 1_000_000, "rows of the lines with many tables, each to the next table, in transactions of 1,000")
-	flags.DurationVar(&o.latency, "latency", 20*time.Second, "how long latency is measured; 0 leaves it out")
+	flags.DurationVar(&o.latency, "latency", 20*time.Second, "how long latency at 1,000 transactions a second is measured; 0 leaves it out")
+	flags.DurationVar(&o.lone, "lone", 10*time.Second, "how long latency of lone changes is measured for each broker; 0 leaves it out")
 	flags.DurationVar(&o.encoding, "encoding", time.Second, "how long each run of the encoding takes; 0 leaves it out")
 	flags.StringVar(&o.out, "o", "", "also write the report to this file, as Markdown")
 	flags.StringVar(&only, "only", "", "regular expression of the lines to run: "+strings.Join(lineNames(), ", "))
 	flags.StringVar(&o.profile, "cpuprofile", "",
-		"run one line (-only picks: discard, jetstream, jetstream-msgid or turns-discard) in this process and write its CPU profile to this file")
+		"run the first line of walherald's that -only picks in this process and write its CPU profile to this file")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -95,8 +97,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 // check refuses numbers that nothing can be measured with.
 func (o *options) check() error {
 	switch {
-	case o.rows < 1, o.runs < 1, o.big < 0, o.latency < 0, o.encoding < 0, o.tables < 0:
-		return errors.New("-rows and -runs must be at least 1, -big, -tables, -latency and -encoding at least 0")
+	case o.rows < 1, o.runs < 1, o.slow < 0, o.big < 0, o.latency < 0, o.lone < 0, o.encoding < 0, o.tables < 0:
+		return errors.New("-rows and -runs must be at least 1, -broker-rows, -big, -tables, -latency, -lone and -encoding at least 0")
 	case o.tableRows < max(o.tables, 1):
 		return errors.New("-tablerows must be at least -tables, so that each table has a row, and at least 1")
 	}

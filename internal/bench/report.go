@@ -16,14 +16,15 @@ type results struct {
 	Command string
 	Machine machine
 
-	Rows, Big, Runs int
+	// Slow is the rows of the lines with brokers that take their time.
+	Rows, Slow, Big, Runs int
 	// Tables is how many tables TableRows rows went to in turn; 0: not measured.
 	Tables, TableRows int
 
 	BodyBytes float64 // mean of the events' bodies
 	Lines     []figures
-	Latency   *latency  // nil: not measured
-	Encoding  *encoding // nil: not measured
+	Latencies []latency
+	Encodings []encoding
 }
 
 // line returns the figures of the line with that name, or nil.
@@ -48,10 +49,10 @@ func (r *results) tables() []table {
 	if len(r.Lines) > 0 {
 		all = append(all, r.throughput())
 	}
-	if r.Latency != nil {
+	if len(r.Latencies) > 0 {
 		all = append(all, r.latency())
 	}
-	if r.Encoding != nil {
+	if len(r.Encodings) > 0 {
 		all = append(all, r.encoding())
 	}
 	if verdicts := r.verdicts(); len(verdicts) > 0 {
@@ -73,10 +74,16 @@ func (r *results) setting() table {
 		{"command", r.Command},
 		{"machine", fmt.Sprintf("%s, %d cores, %.1f GB, Linux %s", m.CPU, m.Cores, m.MemoryGB, m.Kernel)},
 		{"load averages before", m.Load},
-		{"versions", fmt.Sprintf("%s, PostgreSQL %s, nats-server %s", m.Go, m.PostgreSQL, m.Server)},
+		{"versions", strings.Join(append([]string{m.Go, "PostgreSQL " + m.PostgreSQL}, m.Brokers...), ", ")},
 		{"rows", fmt.Sprintf("%s in transactions of %s", thousands(float64(r.Rows)), thousands(rowsPerTransaction))},
 		{"mean size of an event's body", fmt.Sprintf("%.0f bytes", r.BodyBytes)},
 	}}
+	if r.Slow > 0 {
+		t.rows = append(t.rows, []string{
+			"rows for RabbitMQ and Pub/Sub",
+			fmt.Sprintf("%s in transactions of %s", thousands(float64(r.Slow)), thousands(rowsPerTransaction)),
+		})
+	}
 	if r.Big > 0 {
 		t.rows = append(t.rows, []string{"large transaction", thousands(float64(r.Big)) + " rows, run once"})
 	}
@@ -110,26 +117,31 @@ func cells(s spread, format func(float64) string) []string {
 	return []string{format(s.Median), format(s.Min) + "–" + format(s.Max)}
 }
 
-// latency is the table of the latency line.
+// latency is the table of the lines of latency.
 func (r *results) latency() table {
-	l := r.Latency
 	ms := func(d time.Duration) string { return fmt.Sprintf("%.2f ms", millis(d)) }
-	return table{"Latency from commit to confirmation, JetStream, fast ingest", [][]string{
-		{"p50", "p99", "max", "events", "transactions/s", "turns missed"},
-		{
-			ms(l.P50), ms(l.P99), ms(l.Max), thousands(float64(l.Confirmed)), thousands(l.Rate),
-			fmt.Sprintf("%d of %s", l.Missed, thousands(float64(l.Planned))),
-		},
+	t := table{"Latency from commit to confirmation", [][]string{
+		{"destination", "transactions/s", "p50", "p99", "max", "events", "turns missed"},
 	}}
+	for _, l := range r.Latencies {
+		t.rows = append(t.rows, []string{
+			l.Title, thousands(l.Rate), ms(l.P50), ms(l.P99), ms(l.Max), thousands(float64(l.Confirmed)),
+			fmt.Sprintf("%d of %s", l.Missed, thousands(float64(l.Planned))),
+		})
+	}
+	return t
 }
 
 // encoding is the table of the encoding.
 func (r *results) encoding() table {
-	row := append(cells(r.Encoding.Nanos, decimals(1)), cells(r.Encoding.Allocs, decimals(0))...)
-	return table{
+	t := table{
 		fmt.Sprintf("Encoding of an event's body (runs: %d)", r.Runs),
-		[][]string{{"ns per event", "min–max", "allocations per event", "min–max"}, row},
+		[][]string{{"envelope", "ns per event", "min–max", "allocations per event", "min–max"}},
 	}
+	for _, e := range r.Encodings {
+		t.rows = append(t.rows, append(append([]string{e.Title}, cells(e.Nanos, decimals(1))...), cells(e.Allocs, decimals(0))...))
+	}
+	return t
 }
 
 // writePlain writes the tables for a terminal.

@@ -24,6 +24,9 @@ const (
 	codeInUse = "55006"
 )
 
+// settleTimeout bounds the wait for what was done and cannot be seen yet.
+var settleTimeout = 30 * time.Second
+
 const createTable = `CREATE TABLE events (
 	id bigint PRIMARY KEY, name text, note text, ok bool, amount numeric, at timestamptz)`
 
@@ -189,6 +192,26 @@ func (s *source) awaitConfirmed(ctx context.Context, slot, lsn string, ended <-c
 			return fmt.Errorf("reader of slot %s ended before it had confirmed %s", slot, lsn)
 		case <-ctx.Done():
 			return fmt.Errorf("wait for slot %s to confirm %s: %w", slot, lsn, ctx.Err())
+		}
+	}
+}
+
+// poll calls f until it returns nil, for as long as settleTimeout. It returns
+// f's last error.
+func poll(ctx context.Context, f func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		err := f()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
 		}
 	}
 }

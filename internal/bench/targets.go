@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // The targets.
 const (
@@ -9,12 +12,16 @@ const (
 	jetStreamShare   = 0.80    // of pg_recvlogical's rate
 	jetStreamCPU     = 1.5     // CPU-seconds per million events
 	msgIDRate        = 100_000 // events a second
+	kafkaRate        = 150_000 // events a second
+	brokerShare      = 0.85    // of what bounds it: pg_recvlogical or the publisher alone
+	fanoutShare      = 0.85    // of the slower destination alone
 	turnsCost        = 1.5     // of the CPU time with one table
 	memoryLimit      = 100     // MB
 	encodingNanos    = 250     // per event
 	encodingAllocs   = 0       // per event
 	latencyP50Millis = 2
 	latencyP99Millis = 10
+	loneP99Millis    = 5
 )
 
 // verdict is a ratio or figure beside its target.
@@ -41,17 +48,18 @@ func (v verdict) result() string {
 func (r *results) verdicts() []verdict {
 	var all []verdict
 	all = append(all, r.shares()...)
+	all = append(all, r.bounds()...)
 	all = append(all, r.costs()...)
-	if r.Latency != nil {
-		p50, p99 := millis(r.Latency.P50), millis(r.Latency.P99)
-		all = append(all,
-			verdict{"commit to confirmation, p50", fmt.Sprintf("%.2f ms", p50), fmt.Sprintf("< %d ms", latencyP50Millis), p50 < latencyP50Millis},
-			verdict{"commit to confirmation, p99", fmt.Sprintf("%.2f ms", p99), fmt.Sprintf("< %d ms", latencyP99Millis), p99 < latencyP99Millis})
-	}
-	if e := r.Encoding; e != nil {
-		all = append(all,
-			verdict{"encoding, per event", fmt.Sprintf("%.1f ns", e.Nanos.Median), fmt.Sprintf("≤ %d ns", encodingNanos), e.Nanos.Median <= encodingNanos},
-			verdict{"encoding, allocations per event", decimals(0)(e.Allocs.Max), fmt.Sprint(encodingAllocs), e.Allocs.Max <= encodingAllocs})
+	all = append(all, r.delays()...)
+	for _, e := range r.Encodings {
+		if e.FromRow {
+			all = append(all, verdict{
+				"encoding, per event", fmt.Sprintf("%.1f ns", e.Nanos.Median), fmt.Sprintf("≤ %d ns", encodingNanos), e.Nanos.Median <= encodingNanos,
+			})
+		}
+		all = append(all, verdict{
+			"encoding, allocations per event, " + e.Title, decimals(0)(e.Allocs.Max), fmt.Sprint(encodingAllocs), e.Allocs.Max <= encodingAllocs,
+		})
 	}
 	return all
 }
@@ -59,25 +67,18 @@ func (r *results) verdicts() []verdict {
 // shares compares rates.
 func (r *results) shares() []verdict {
 	var all []verdict
-	recv, discard, jet, ceiling := r.line(recvName), r.line(discardName), r.line(jetStreamName), r.line(ceilingName)
+	recv, discard, jet := r.line(recvName), r.line(discardName), r.line(jetStreamName)
 	if recv != nil && discard != nil {
 		all = append(all, atLeast("discard / pg_recvlogical, events/s", discard.Rate.Median/recv.Rate.Median, discardShare))
 	}
 	if recv != nil && jet != nil {
 		all = append(all, atLeast("JetStream, fast ingest / pg_recvlogical, events/s", jet.Rate.Median/recv.Rate.Median, jetStreamShare))
 	}
-	if recv != nil && jet != nil && ceiling != nil {
-		share := jet.Rate.Median / min(recv.Rate.Median, ceiling.Rate.Median)
-		all = append(all, verdict{
-			What:  "JetStream, fast ingest / the slower of pg_recvlogical and publisher alone, events/s",
-			Value: fmt.Sprintf("%.3f", share),
-		})
-	}
 	if ids := r.line(msgIDName); ids != nil {
-		all = append(all, verdict{
-			"JetStream, message ids, events/s", thousands(ids.Rate.Median),
-			"≥ " + thousands(msgIDRate), ids.Rate.Median >= msgIDRate,
-		})
+		all = append(all, rateOf("JetStream, message ids, events/s", ids, msgIDRate))
+	}
+	if kafka := r.line(kafkaName); kafka != nil {
+		all = append(all, rateOf("Kafka, events/s", kafka, kafkaRate))
 	}
 	if recv, turns := r.line(turnsRecvName), r.line(turnsDiscardName); recv != nil && turns != nil {
 		all = append(all, verdict{
@@ -86,6 +87,52 @@ func (r *results) shares() []verdict {
 		})
 	}
 	return all
+}
+
+// bound says what a line cannot be faster than.
+type bound struct {
+	what, line string
+	by         []string // lines, of which the slowest counts
+	share      float64  // that is the target
+}
+
+var allBounds = []bound{
+	{"JetStream, fast ingest / the slower of pg_recvlogical and publisher alone", jetStreamName, []string{recvName, ceilingName}, brokerShare},
+	{"JetStream, message ids / the slower of pg_recvlogical and plain client", msgIDName, []string{recvName, ceilingNATSName}, brokerShare},
+	{"Kafka / the slower of pg_recvlogical and plain client", kafkaName, []string{recvName, ceilingKafkaName}, brokerShare},
+	{"RabbitMQ, quorum queue / the slower of pg_recvlogical and plain client", rabbitName, []string{recvName, ceilingRabbitName}, brokerShare},
+	{"RabbitMQ, classic queue / the slower of pg_recvlogical and plain client", classicName, []string{recvName, ceilingClassicName}, brokerShare},
+	{"Pub/Sub, ordering keys / the slower of pg_recvlogical and plain client", orderedName, []string{recvName, ceilingOrderedName}, brokerShare},
+	{"Pub/Sub, no ordering keys / the slower of pg_recvlogical and plain client", unorderedName, []string{recvName, ceilingUnorderedName}, brokerShare},
+	{"discard and JetStream at once / the slower alone", fanoutDiscardName, []string{discardName, jetStreamName}, fanoutShare},
+	{"JetStream and Kafka at once / the slower alone", fanoutKafkaName, []string{jetStreamName, kafkaName}, fanoutShare},
+}
+
+// bounds compares lines with what bounds them.
+func (r *results) bounds() []verdict {
+	var all []verdict
+	for _, b := range allBounds {
+		l := r.line(b.line)
+		if most, ok := r.slowest(b.by); ok && l != nil {
+			all = append(all, atLeast(b.what+", events/s", l.Rate.Median/most, b.share))
+		}
+	}
+	return all
+}
+
+// slowest returns the rate of the slowest of the lines; ok is false if one of
+// them was not run.
+func (r *results) slowest(names []string) (rate float64, ok bool) {
+	for i, name := range names {
+		l := r.line(name)
+		if l == nil {
+			return 0, false
+		}
+		if i == 0 || l.Rate.Median < rate {
+			rate = l.Rate.Median
+		}
+	}
+	return rate, true
 }
 
 // costs looks at CPU time and memory.
@@ -101,8 +148,8 @@ func (r *results) costs() []verdict {
 		all = append(all, atMost("discard, many tables in turn / one table, CPU-seconds per event", turns.CPU.Median/one.CPU.Median, turnsCost))
 	}
 	peak := 0.0
-	for _, name := range []string{discardName, jetStreamName, msgIDName, bigDiscardName, bigJetStreamName, turnsDiscardName} {
-		if l := r.line(name); l != nil {
+	for _, known := range lines() {
+		if l := r.line(known.name); l != nil && known.ours() {
 			peak = max(peak, l.Memory.Max)
 		}
 	}
@@ -115,10 +162,32 @@ func (r *results) costs() []verdict {
 	return all
 }
 
+// delays looks at latencies.
+func (r *results) delays() []verdict {
+	var all []verdict
+	for _, l := range r.Latencies {
+		if !strings.HasPrefix(l.Name, "lone-") {
+			all = append(all, faster("commit to confirmation, "+l.Title+", p50", millis(l.P50), latencyP50Millis),
+				faster("commit to confirmation, "+l.Title+", p99", millis(l.P99), latencyP99Millis))
+			continue
+		}
+		all = append(all, faster("lone change, commit to confirmation, "+l.Title+", p99", millis(l.P99), loneP99Millis))
+	}
+	return all
+}
+
 func atLeast(what string, value, target float64) verdict {
 	return verdict{what, fmt.Sprintf("%.3f", value), fmt.Sprintf("≥ %.2f", target), value >= target}
 }
 
 func atMost(what string, value, target float64) verdict {
 	return verdict{what, fmt.Sprintf("%.3f", value), fmt.Sprintf("≤ %.2f", target), value <= target}
+}
+
+func rateOf(what string, l *figures, target float64) verdict {
+	return verdict{what, thousands(l.Rate.Median), "≥ " + thousands(target), l.Rate.Median >= target}
+}
+
+func faster(what string, millis, target float64) verdict {
+	return verdict{what, fmt.Sprintf("%.2f ms", millis), fmt.Sprintf("< %g ms", target), millis < target}
 }

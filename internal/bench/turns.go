@@ -66,18 +66,12 @@ func (s *source) loadTurns(ctx context.Context, n, rows int) (load, error) {
 // measureTurns runs the lines over the many tables. They are made before the
 // slots, so that no line decodes how they were made.
 func (b *bench) measureTurns(ctx context.Context, r *results) error {
-	lines := b.selected(turnsPhase)
-	if b.opts.tables == 0 || len(lines) == 0 {
+	if b.opts.tables == 0 || len(b.selected(turnsPhase)) == 0 {
 		return nil
 	}
 	b.say("making %s tables …", thousands(float64(b.opts.tables)))
 	if err := b.src.createTurns(ctx, b.opts.tables); err != nil {
 		return err
 	}
-	more, err := b.measure(ctx, lines, b.opts.runs, func(ctx context.Context) (load, error) {
-		b.say("loading %s rows, each to the next table …", thousands(float64(b.opts.tableRows)))
-		return b.src.loadTurns(ctx, b.opts.tables, b.opts.tableRows)
-	})
-	r.Lines = append(r.Lines, more...)
-	return err
+	return b.measurePhase(turnsPhase)(ctx, r)
 }
