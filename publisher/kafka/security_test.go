@@ -1,0 +1,139 @@
+package kafka
+
+import (
+	"crypto/tls"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/walherald/walherald/config"
+	"github.com/walherald/walherald/internal/kafkaserver"
+	"github.com/walherald/walherald/publisher"
+)
+
+const testPassword = "geheim"
+
+// allow lets a user do something to a topic.
+func allow(t *testing.T, addr, user, topic string, operations ...kmsg.ACLOperation) {
+	t.Helper()
+	client := asks(t, addr)
+	defer client.Close()
+	req := kmsg.NewPtrCreateACLsRequest()
+	for _, operation := range operations {
+		acl := kmsg.NewCreateACLsRequestCreation()
+		acl.ResourceType, acl.ResourceName, acl.ResourcePatternType = kmsg.ACLResourceTypeTopic, topic, kmsg.ACLResourcePatternTypeLiteral
+		acl.Principal, acl.Host, acl.Operation, acl.PermissionType = "User:"+user, "*", operation, kmsg.ACLPermissionTypeAllow
+		req.Creations = append(req.Creations, acl)
+	}
+	answer, err := req.RequestWith(bounded(t), client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range answer.Results {
+		if r.ErrorCode != 0 {
+			t.Fatalf("allow %s something: code %d", user, r.ErrorCode)
+		}
+	}
+}
+
+func TestEncryptedAndAuthenticatedConnections(t *testing.T) {
+	ca := newAuthority(t)
+	_, keystore := ca.issue(t, "broker")
+	const user = "herald"
+	s := kafkaserver.ForTest(t, kafkaserver.Options{
+		Users: map[string]string{user: testPassword}, TLS: &kafkaserver.TLS{Keystore: keystore}, Deny: true,
+	})
+	for _, topic := range []string{"open", "shut", "seen"} {
+		makeTopic(t, s.AdminAddr(), topic, 1)
+	}
+	allow(t, s.AdminAddr(), user, "open", kmsg.ACLOperationWrite, kmsg.ACLOperationDescribe, kmsg.ACLOperationRead)
+	allow(t, s.AdminAddr(), user, "seen", kmsg.ACLOperationDescribe)
+	secured := func(mechanism string) Config {
+		return Config{
+			Addresses: []string{s.Addr()}, TLS: &tls.Config{RootCAs: ca.pool(), MinVersion: tls.VersionTLS12},
+			SASL: mechanism, User: user, Password: testPassword,
+		}
+	}
+	n := 0
+	for _, mechanism := range []string{"plain", "scram-sha-256", "scram-sha-512"} {
+		t.Run(mechanism, func(t *testing.T) {
+			mustDeliver(t, open(t, secured(mechanism), Hooks{}), changes("open", n, 10))
+			n += 10
+			expect(t, stored(t, s.AdminAddr(), "open"), n, 0)
+			cfg := secured(mechanism)
+			cfg.Password = "ganz-falsch"
+			err := open(t, cfg, Hooks{}).Deliver(bounded(t), nil)
+			if !publisher.IsPermanent(err) || !strings.Contains(err.Error(), "publisher.password") || strings.Contains(err.Error(), string(cfg.Password)) {
+				t.Errorf("a wrong password: %v, want a permanent error that names the key and not the password", err)
+			}
+		})
+	}
+	t.Run("UnknownMechanismIsNamed", func(t *testing.T) {
+		err := open(t, secured("gssapi"), Hooks{}).Deliver(bounded(t), nil)
+		if !publisher.IsPermanent(err) || !strings.Contains(err.Error(), "publisher.kafka.sasl") {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("MissingRightEndsTheRetries", func(t *testing.T) {
+		for _, topic := range []string{"shut", "seen"} {
+			err := open(t, secured("plain"), Hooks{}).Deliver(bounded(t), changes(topic, 0, 1))
+			if !publisher.IsPermanent(err) || !strings.Contains(err.Error(), "kafka-acls.sh") {
+				t.Errorf("topic %s: %v, want a permanent error that says which right is missing", topic, err)
+			}
+		}
+	})
+	t.Run("CheckTellsOfRights", func(t *testing.T) {
+		found := Check(t.Context(), secured("plain"), "open", "seen")
+		finding(t, found, config.FindingOK, "producer id")
+		finding(t, found, config.FindingError, "may not write to topic seen")
+		finding(t, found, config.FindingOK, "topic open has 1 partitions")
+	})
+	t.Run("CheckTellsOfCredentials", func(t *testing.T) {
+		cfg := secured("plain")
+		cfg.Password = "ganz-falsch"
+		f := finding(t, Check(t.Context(), cfg), config.FindingError, "")
+		if f.Path != "publisher.user" || strings.Contains(fmt.Sprint(f), "ganz-falsch") {
+			t.Errorf("got %+v", f)
+		}
+	})
+	t.Run("CheckTellsOfTheAuthority", func(t *testing.T) {
+		cfg := secured("plain")
+		cfg.TLS = &tls.Config{RootCAs: newAuthority(t).pool(), MinVersion: tls.VersionTLS12}
+		if f := finding(t, Check(t.Context(), cfg), config.FindingError, ""); f.Path != "publisher.caCert" {
+			t.Errorf("got %+v", f)
+		}
+		if err := open(t, cfg, Hooks{}).Deliver(bounded(t), nil); err == nil {
+			t.Error("a broker of an unknown authority was believed")
+		}
+	})
+}
+
+func TestClientCertificatesAreShown(t *testing.T) {
+	ca := newAuthority(t)
+	_, keystore := ca.issue(t, "broker")
+	pair, _ := ca.issue(t, "herald")
+	s := kafkaserver.ForTest(t, kafkaserver.Options{TLS: &kafkaserver.TLS{Keystore: keystore, ClientCA: ca.file(t)}})
+	makeTopic(t, s.AdminAddr(), "t", 1)
+	cfg := Config{Addresses: []string{s.Addr()}, TLS: &tls.Config{RootCAs: ca.pool(), MinVersion: tls.VersionTLS12}}
+	if err := open(t, cfg, Hooks{}).Deliver(bounded(t), nil); err == nil {
+		t.Error("the broker let in who shows no certificate")
+	}
+	cfg.TLS = cfg.TLS.Clone()
+	cfg.TLS.Certificates = []tls.Certificate{pair}
+	mustDeliver(t, open(t, cfg, Hooks{}), changes("t", 0, 10))
+	expect(t, stored(t, s.AdminAddr(), "t"), 10, 0)
+}
+
+// finding returns the first finding of a severity that says what.
+func finding(t *testing.T, found []config.Finding, severity config.Severity, what string) config.Finding {
+	t.Helper()
+	for _, f := range found {
+		if f.Severity == severity && strings.Contains(f.What, what) {
+			return f
+		}
+	}
+	t.Errorf("no finding of severity %v says %q: %+v", severity, what, found)
+	return config.Finding{}
+}
