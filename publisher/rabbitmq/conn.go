@@ -21,8 +21,7 @@ type bufferedConn struct {
 	mu      sync.Mutex // guards what follows
 	buf     []byte
 	closing bool
-	err     error // of the first write that failed
-	readErr error // of the first read that failed
+	err     error // of the first read or write that failed
 }
 
 const (
@@ -39,7 +38,7 @@ func newBufferedConn(conn net.Conn) *bufferedConn {
 }
 
 // Write implements net.Conn. It never waits; its error is that of an earlier
-// write. How much gathers is bounded by what a session has outstanding.
+// read or write. How much gathers is bounded by what a session has outstanding.
 func (c *bufferedConn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -59,7 +58,7 @@ func (c *bufferedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if err != nil {
 		c.mu.Lock()
-		c.readErr = cmp.Or(c.readErr, err)
+		c.err = cmp.Or(c.err, err)
 		c.mu.Unlock()
 	}
 	return n, err
@@ -69,7 +68,7 @@ func (c *bufferedConn) Read(p []byte) (int, error) {
 func (c *bufferedConn) ended() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return cmp.Or(c.err, c.readErr, net.ErrClosed)
+	return cmp.Or(c.err, net.ErrClosed)
 }
 
 func (c *bufferedConn) signal() {
@@ -106,7 +105,7 @@ func (c *bufferedConn) carry() {
 // fail notes the error and closes the connection, whose reader learns of it.
 func (c *bufferedConn) fail(err error) {
 	c.mu.Lock()
-	c.err = err
+	c.err = cmp.Or(c.err, err)
 	c.mu.Unlock()
 	_ = c.Conn.Close()
 }
