@@ -81,7 +81,7 @@ func connectRemedy(err error) (path, remedy string) {
 		return "publisher.enableTLS", "set it to true: the server wants TLS"
 	case isAny(err, refusals):
 		return "publisher.address", "correct the user and password in the address (nats://user:password@host:4222), publisher.user and publisher.password, or publisher.nats.token, credsFile or nkeyFile"
-	case refusesCertificate(err):
+	case refusesCertificate(err), closedAfterHandshake(err):
 		return "publisher.clientCert", "name a certificate that the server's authority has signed, and its key in publisher.clientKey"
 	case errors.As(err, &authority):
 		return "publisher.caCert", "name the PEM file of the authority that signed the server's certificate, beside publisher.enableTLS: true"

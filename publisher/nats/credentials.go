@@ -105,8 +105,10 @@ func connectError(urls []string, err error) error {
 	case errors.Is(err, nats.ErrSecureConnWanted):
 		remedy = ": the server has no TLS: remove publisher.enableTLS"
 	case refusesCertificate(err):
-		remedy = ": set publisher.clientCert and publisher.clientKey to a certificate the server trusts"
+		remedy = certificateRemedy
 		err = publisher.Permanent(err)
+	case closedAfterHandshake(err):
+		remedy = certificateRemedy
 	case isAny(err, refusals):
 		remedy = ": correct publisher.user and publisher.password, publisher.nats.token, credsFile or nkeyFile"
 	}
@@ -115,6 +117,8 @@ func connectError(urls []string, err error) error {
 	}
 	return fmt.Errorf("connect to NATS at %v: %w%s", config.Addresses(urls), err, remedy)
 }
+
+const certificateRemedy = ": set publisher.clientCert and publisher.clientKey to a certificate the server trusts"
 
 func isAny(err error, of []error) bool {
 	for _, e := range of {
@@ -135,6 +139,14 @@ func refusesCertificate(err error) bool {
 		}
 	}
 	return false
+}
+
+// closedAfterHandshake reports whether the connection was closed right after the
+// TLS handshake. So does a server that refuses our certificate, if we write before
+// its alert has come; but so does a proxy whose server is away, so it is tried
+// again.
+func closedAfterHandshake(err error) bool {
+	return errors.Is(err, nats.ErrTLS) && strings.Contains(err.Error(), "closed by remote after TLS handshake")
 }
 
 // rightsError makes a permanent error of err if the server has said that the

@@ -20,6 +20,7 @@ import (
 
 	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/internal/natsserver"
+	"github.com/walherald/walherald/publisher"
 )
 
 // keyPair makes a pair of keys and returns its public key.
@@ -200,6 +201,12 @@ func TestEachKindOfCredentialsLogsInAndIsNeverShown(t *testing.T) {
 				t.Fatal(err)
 			}
 			wrongLog, err := loggedDelivery(t, l.wrong)
+			for closedAfterHandshake(err) && !publisher.IsPermanent(err) { // the reason has not come before the end
+				if !strings.Contains(err.Error(), "publisher.clientCert") {
+					t.Errorf("%v does not say what to do", err)
+				}
+				wrongLog, err = loggedDelivery(t, l.wrong)
+			}
 			expectPermanent(t, err, "publisher.")
 			for _, secret := range l.secrets {
 				if strings.Contains(log+wrongLog+err.Error(), secret) {
