@@ -119,6 +119,13 @@ func below(count int) []int {
 // first occurrences of each key's in order.
 func expect(t *testing.T, numbers, want []int) {
 	t.Helper()
+	if err := compare(numbers, want); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// compare is the judgement of expect.
+func compare(numbers, want []int) error {
 	left := make(map[string][]int) // of each key, in order
 	wanted := make(map[int]bool)
 	for _, n := range want {
@@ -131,16 +138,17 @@ func expect(t *testing.T, numbers, want []int) {
 		switch {
 		case seen[n]:
 		case !wanted[n]:
-			t.Fatalf("message %d of %s is stored, at place %d", n, k, at)
+			return fmt.Errorf("message %d of %s is stored, at place %d", n, k, at)
 		case n != left[k][0]:
-			t.Fatalf("message %d of %s comes before %d, at place %d", n, k, left[k][0], at)
+			return fmt.Errorf("message %d of %s comes before %d, at place %d", n, k, left[k][0], at)
 		default:
 			seen[n], left[k] = true, left[k][1:]
 		}
 	}
 	for k, missing := range left {
 		if len(missing) > 0 {
-			t.Errorf("%d messages of %s are missing, the first is %d", len(missing), k, missing[0])
+			return fmt.Errorf("%d messages of %s are missing, the first is %d", len(missing), k, missing[0])
 		}
 	}
+	return nil
 }
