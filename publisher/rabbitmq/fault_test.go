@@ -133,6 +133,34 @@ func TestAlarmIsToldAndNothingIsLostOrPiledUp(t *testing.T) {
 	}
 }
 
+func TestAlarmInTheMiddleOfABurstRepeatsNothing(t *testing.T) {
+	b := newBroker(t).bind(nil)
+	p := b.open(func(p *Publisher) { p.patience = 200 * time.Millisecond })
+	mustDeliver(t, p, changes(b.exchange, 0, 70))
+	raised := make(chan error, 1)
+	srv := node(t)
+	go func() { raised <- srv.Block(context.Background(), true) }()
+	defer func() { fatal(t, srv.Block(context.Background(), false)) }()
+	told := 0
+	d := publisher.Retry(p, testTimeout, publisher.RetryHooks{Failed: func(err error, _ *publisher.Message, _ time.Duration) {
+		if !errors.Is(err, errBlocked) {
+			t.Errorf("told is %v", err)
+		}
+		if told++; told == 3 {
+			fatal(t, <-raised)
+			fatal(t, srv.Block(context.Background(), false))
+		}
+	}})
+	count := 70
+	for told == 0 && count < 1_000_000 { // until the alarm is there
+		mustDeliver(t, d, changes(b.exchange, count, 700))
+		count += 700
+	}
+	if repeats := expectOrder(t, numbers(t, b.takeAll()), count); repeats != 0 || told == 0 {
+		t.Errorf("%d repeats after %d errors", repeats, told)
+	}
+}
+
 func TestConnectionClosedByAnOperatorIsOpenedAgain(t *testing.T) {
 	b := newBroker(t).bind(nil)
 	p := b.open()

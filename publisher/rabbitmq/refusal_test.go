@@ -33,7 +33,7 @@ func TestMessageCarriesWhatTheManualSays(t *testing.T) {
 		name      string
 		got, want any
 	}{
-		{"delivery mode", got.DeliveryMode, uint8(amqp.Persistent)},
+		{"delivery mode", got.DeliveryMode, amqp.Persistent},
 		{"message-id", got.MessageId, m.ID.String()},
 		{"type", got.Type, "INSERT"},
 		{"app-id", got.AppId, "walherald"},
