@@ -307,18 +307,23 @@ func TestOneMessageTooLargeIsFoundByHalving(t *testing.T) {
 func TestCutsTurnAndRepeatNothing(t *testing.T) {
 	s, proxy := behindProxy(t, kafkaserver.Options{})
 	makeTopic(t, s.AdminAddr(), "t", 3)
-	p := open(t, Config{Addresses: []string{proxy.Addr()}}, Hooks{})
+	p := open(t, Config{Addresses: []string{proxy.Addr()}}, Hooks{}, func(p *Publisher) { p.cluster.timeout = 300 * time.Millisecond })
 	failed := 0
-	d := publisher.Retry(p, 0, publisher.RetryHooks{Failed: func(error, *publisher.Message, time.Duration) { failed++ }})
-	const size, cuts = 200, 20
+	d := publisher.Retry(p, 0, publisher.RetryHooks{Failed: func(error, *publisher.Message, time.Duration) {
+		failed++
+		proxy.Blackhole(false)
+	}})
+	const size, cuts = 200, 30
 	rnd := rand.New(rand.NewPCG(3, 4))
 	n := 0
 	for failed < cuts {
-		switch rnd.IntN(3) {
+		switch rnd.IntN(4) {
 		case 0: // the request arrives in part
 			proxy.CutAfter(rnd.Int64N(size * 400))
 		case 1: // it is carried out, and the answer is lost
 			proxy.CutRepliesAfter(rnd.Int64N(60))
+		case 2: // it arrives after it was given up
+			proxy.Blackhole(true)
 		}
 		mustDeliver(t, d, changes("t", n*size, size))
 		n++

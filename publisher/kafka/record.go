@@ -75,8 +75,15 @@ func newEncoder(content publisher.Content, compression compress.Compression) *en
 	return e
 }
 
+// keptBuffer is the largest buffer that is kept for the next request.
+const keptBuffer = 4 * usualRequest
+
 // reset forgets all batches.
-func (e *encoder) reset() { e.buf = e.buf[:0] }
+func (e *encoder) reset() {
+	if e.buf = e.buf[:0]; cap(e.buf) > keptBuffer {
+		e.buf, e.packed = nil, bytes.Buffer{}
+	}
+}
 
 // begin begins a batch.
 func (e *encoder) begin() {
