@@ -45,8 +45,7 @@ func (w *Writer) Deliver(ctx context.Context, batch []Message) error {
 
 func (w *Writer) write(body []byte) {
 	if !w.pretty {
-		w.w.Write(body)
-		w.w.WriteByte('\n')
+		WriteLine(w.w, body)
 		return
 	}
 	w.buf.Reset()
@@ -55,6 +54,23 @@ func (w *Writer) write(body []byte) {
 	}
 	w.w.Write(body)
 	w.w.WriteString("\n\n")
+}
+
+// WriteLine writes a body and a line feed. A value of type json can bring line
+// feeds and carriage returns of its own; since they are white space wherever a
+// valid body has them, they become blanks. The error stays with w until Flush.
+func WriteLine(w *bufio.Writer, body []byte) {
+	for len(body) > 0 {
+		n := bytes.IndexAny(body, "\r\n")
+		if n < 0 {
+			w.Write(body)
+			break
+		}
+		w.Write(body[:n])
+		w.WriteByte(' ')
+		body = body[n+1:]
+	}
+	w.WriteByte('\n')
 }
 
 // Close implements Deliverer.

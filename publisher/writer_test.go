@@ -108,3 +108,16 @@ func TestNothingIsTakenOnceTheContextHasEnded(t *testing.T) {
 		t.Errorf("written is %q", out.String())
 	}
 }
+
+// A value of type json is written as the database holds it.
+func TestBodyWithLineFeedsIsOneLine(t *testing.T) {
+	var out bytes.Buffer
+	w := NewWriter(&out)
+	body := "{\"data\":{\"j\":{\r\n  \"a\": 1\n}}}"
+	if err := w.Deliver(t.Context(), []Message{{Body: []byte(body)}, {Body: []byte("{}")}}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := out.String(), "{\"data\":{\"j\":{    \"a\": 1 }}}\n{}\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

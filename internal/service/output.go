@@ -52,6 +52,9 @@ func newOutput(ctx context.Context, cfg config.Output, content publisher.Content
 	case config.PublisherFile:
 		return newFile(cfg, h)
 	case config.PublisherStdout:
+		if cfg.Pretty {
+			return &output{deliverer: publisher.NewPrettyWriter(os.Stdout)}, nil
+		}
 		return &output{deliverer: publisher.NewWriter(os.Stdout)}, nil
 	case config.PublisherDiscard:
 		return &output{deliverer: publisher.Discard{}}, nil

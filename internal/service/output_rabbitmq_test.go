@@ -41,7 +41,7 @@ func TestRabbitMQIsConfiguredByItsSection(t *testing.T) {
 	var bodies []string
 	read := make(chan error, 1)
 	go func() {
-		read <- tailRabbitMQ(t.Context(), cfg, "cdc.", TailOptions{From: publisher.StartNow}, func(r publisher.Received) error {
+		read <- tailRabbitMQ(t.Context(), cfg, []string{"cdc.*"}, TailOptions{From: publisher.StartNow}, func(r publisher.Received) error {
 			if bodies = append(bodies, string(r.Body)); r.Topic != "cdc.t" || r.Encoding != "gzip" {
 				t.Errorf("received is %+v", r)
 			}

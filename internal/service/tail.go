@@ -35,7 +35,7 @@ func Tail(ctx context.Context, cfg *config.Config, o TailOptions, emit func(publ
 	case config.PublisherKafka:
 		return tailKafka(ctx, out, prefix, o, emit)
 	case config.PublisherRabbitMQ:
-		return tailRabbitMQ(ctx, out, prefix, o, emit)
+		return tailRabbitMQ(ctx, out, topics(cfg, out), o, emit)
 	case config.PublisherPubSub:
 		return tailPubSub(ctx, out, prefix, o, emit)
 	case config.PublisherFile:

@@ -8,10 +8,10 @@ import (
 	"github.com/walherald/walherald/publisher/rabbitmq"
 )
 
-func tailRabbitMQ(ctx context.Context, out config.Output, prefix string, o TailOptions, emit func(publisher.Received) error) error {
+func tailRabbitMQ(ctx context.Context, out config.Output, topics []string, o TailOptions, emit func(publisher.Received) error) error {
 	rc, err := rabbitmqConfig(out)
 	if err != nil {
 		return err
 	}
-	return rabbitmq.Tail(ctx, rc, []string{prefix + "*"}, o.From, emit)
+	return rabbitmq.Tail(ctx, rc, topics, o.From, emit)
 }

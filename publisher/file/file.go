@@ -125,8 +125,7 @@ func (f *File) write(ctx context.Context, batch []publisher.Message) (written in
 		if i%256 == 0 && ctx.Err() != nil {
 			return 0, ctx.Err()
 		}
-		f.out.Write(batch[i].Body) // the error stays with the buffer until Flush
-		f.out.WriteByte('\n')
+		publisher.WriteLine(f.out, batch[i].Body)
 		written += int64(len(batch[i].Body)) + 1
 	}
 	if err := f.out.Flush(); err != nil {
