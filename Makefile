@@ -34,7 +34,7 @@ test-matrix: deps
 
 # ARGS are passed on.
 bench:
-	@scripts/deps.sh go postgresql
+	@scripts/deps.sh go postgresql kafka rabbitmq
 	go run ./internal/bench $(ARGS)
 
 lint:

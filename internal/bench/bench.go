@@ -129,6 +129,9 @@ func (b *bench) measurePhase(p phase) func(context.Context, *results) error {
 		if b.rows(p) == 0 {
 			return nil
 		}
+		if err := b.warmUp(ctx, p); err != nil {
+			return err
+		}
 		runs := b.opts.runs
 		if p == bigPhase {
 			runs = 1

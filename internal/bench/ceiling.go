@@ -66,6 +66,32 @@ func (b *bench) runClient(ctx context.Context, l line, slot string, loaded load)
 	return s, to.finish(ctx, slot, loaded.rows)
 }
 
+// warmUpRows is the most that is published to each destination of a phase before
+// it is measured: servers that compile as they go need some seconds to be as
+// fast as they will be.
+var warmUpRows = map[phase]int{usualPhase: 200_000, slowPhase: 20_000}
+
+// warmUp publishes to all that a phase's lines will write to.
+func (b *bench) warmUp(ctx context.Context, p phase) error {
+	used := make(map[place]bool)
+	for _, l := range b.selected(p) {
+		for _, to := range l.to {
+			used[to] = true
+		}
+	}
+	for _, l := range lines() {
+		if l.phase != p || l.client == "" || !used[l.to[0]] {
+			continue
+		}
+		used[l.to[0]] = false // one client is enough
+		b.say("warming up: %s …", l.title)
+		if _, err := b.runClient(ctx, l, "warm_"+l.slot(0), load{rows: min(b.rows(p), warmUpRows[p])}); err != nil {
+			return fmt.Errorf("warm up by %s: %w", l.name, err)
+		}
+	}
+	return nil
+}
+
 // ceiling is what a publisher is told on its command line.
 type ceiling struct {
 	client, address, topic, subject, writer string

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -18,9 +19,10 @@ type observer func(batch []publisher.Message, confirmed time.Time)
 
 // here is walherald running in this process.
 type here struct {
-	cancel context.CancelFunc
-	ended  chan struct{}
-	err    error // to be read once ended is closed
+	cancel  context.CancelFunc
+	logPath string
+	ended   chan struct{}
+	err     error // to be read once ended is closed
 }
 
 // startHere starts walherald on a slot of its own and a publication; output says
@@ -34,12 +36,16 @@ func (b *bench) startHere(ctx context.Context, slot, publication, output string,
 	if err != nil {
 		return nil, fmt.Errorf("load the configuration of slot %s: %w", slot, err)
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	log, err := os.Create(b.path(slot + ".log"))
+	if err != nil {
+		return nil, fmt.Errorf("make log of slot %s: %w", slot, err)
+	}
 	ctx, cancel := context.WithCancel(ctx)
-	h := &here{cancel: cancel, ended: make(chan struct{})}
+	h := &here{cancel: cancel, logPath: log.Name(), ended: make(chan struct{})}
 	go func() {
 		defer close(h.ended)
-		h.err = service.Run(ctx, cfg, service.Options{Version: "bench", Log: log, Observe: observe})
+		h.err = service.Run(ctx, cfg, service.Options{Version: "bench", Log: slog.New(slog.NewTextHandler(log, nil)), Observe: observe})
+		h.err = errors.Join(h.err, log.Close())
 	}()
 	return h, nil
 }
@@ -48,5 +54,8 @@ func (b *bench) startHere(ctx context.Context, slot, publication, output string,
 func (h *here) stop() error {
 	h.cancel()
 	<-h.ended
-	return h.err
+	if h.err != nil {
+		return explain(h.err, h.logPath)
+	}
+	return nil
 }

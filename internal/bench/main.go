@@ -1,20 +1,22 @@
 // Command bench measures walherald against private servers of its own and
-// prints a table: how many events a second it moves from PostgreSQL to
-// JetStream with confirmation, what that costs, and how far it is from what
-// the two servers can do without it.
+// prints a table: how many events a second it moves from PostgreSQL to each kind
+// of broker with confirmation, what that costs, and how far it is from what the
+// servers can do without it.
 //
-//	go run ./internal/bench                          everything, about six minutes
+//	go run ./internal/bench                          everything, about a quarter of an hour
 //	go run ./internal/bench -rows 50000 -big 0 -tables 0 -only 'discard|pg_recvlogical'
 //	go run ./internal/bench -o docs/benchmarks.md    the same as a Markdown page
 //	go run ./internal/bench -only '^jetstream$' -cpuprofile jetstream.prof
 //
 // All lines of one table come from one run on the same servers: a PostgreSQL
-// (fsync on, autovacuum off) and a JetStream server, each with its processes.
+// (fsync on, autovacuum off), JetStream, Kafka, RabbitMQ and Pub/Sub's emulator,
+// each with its processes. Brokers that no line asks for are not started.
 // The rows are in the log before the first line starts, and each run of each
 // line reads them from a replication slot of its own. The runs are interleaved
 // line by line, so that a machine that gets slower or faster meanwhile does so
 // for all of them. A line's clock runs from the start of its process until its
-// last event is confirmed.
+// last event is confirmed. What a broker holds afterwards is counted: a run that
+// lost or repeated a message is an error.
 //
 // With the usual numbers it needs about 10 GB below the temporary folders. It
 // removes what it made, also when it is interrupted.

@@ -120,8 +120,11 @@ func (p *process) finish(ctx context.Context) (sample, error) {
 }
 
 // explain adds the end of the process's log to err.
-func (p *process) explain(err error) error {
-	log, readErr := os.ReadFile(p.logPath)
+func (p *process) explain(err error) error { return explain(err, p.logPath) }
+
+// explain adds the end of a log to err.
+func explain(err error, path string) error {
+	log, readErr := os.ReadFile(path)
 	if readErr != nil {
 		return errors.Join(err, readErr)
 	}

@@ -24,7 +24,8 @@ const (
 	codeInUse = "55006"
 )
 
-// settleTimeout bounds the wait for what was done and cannot be seen yet.
+// settleTimeout bounds the wait for what was done and cannot be seen yet; a
+// variable for tests.
 var settleTimeout = 30 * time.Second
 
 const createTable = `CREATE TABLE events (
