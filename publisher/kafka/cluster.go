@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -149,7 +150,8 @@ func checkAddresses(addresses []string) error {
 		return publisher.Permanent(errors.New("publisher.address: there is no address: list the brokers as host:port"))
 	}
 	for _, a := range addresses {
-		if host, port, err := net.SplitHostPort(a); err != nil || host == "" || port == "" {
+		host, port, err := net.SplitHostPort(a)
+		if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || n == 0 || host == "" || strings.ContainsAny(host, "@/") {
 			return publisher.Permanent(fmt.Errorf(
 				"publisher.address: %v: write brokers as host:port; user and password belong into publisher.user and publisher.password",
 				config.Addresses{a}))

@@ -84,30 +84,6 @@ func makeTopic(t *testing.T, addr, name string, partitions int, config ...string
 	}
 }
 
-// configure sets one value of a topic's configuration; nil takes it away.
-func configure(t *testing.T, addr, topic, name string, value *string) {
-	t.Helper()
-	client := asks(t, addr)
-	defer client.Close()
-	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
-	resource := kmsg.NewIncrementalAlterConfigsRequestResource()
-	resource.ResourceType, resource.ResourceName = kmsg.ConfigResourceTypeTopic, topic
-	c := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
-	c.Name, c.Value = name, value
-	if value == nil {
-		c.Op = kmsg.IncrementalAlterConfigOpDelete
-	}
-	resource.Configs = append(resource.Configs, c)
-	req.Resources = append(req.Resources, resource)
-	answer, err := req.RequestWith(bounded(t), client)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if code := answer.Resources[0].ErrorCode; code != 0 {
-		t.Fatalf("configure topic %s: %v", topic, kafka.Error(code))
-	}
-}
-
 // ends returns where the partitions of a topic end; fewer while some have no leader.
 func ends(t *testing.T, client *kgo.Client, topic string) map[int32]int64 {
 	t.Helper()

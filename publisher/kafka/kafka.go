@@ -41,6 +41,7 @@ package kafka
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -177,8 +178,8 @@ func securityOf(cfg Config) (security, error) {
 
 func scramOf(algorithm scram.Algorithm, cfg Config) (sasl.Mechanism, error) {
 	m, err := scram.Mechanism(algorithm, cfg.User, string(cfg.Password))
-	if err != nil {
-		return nil, publisher.Permanent(fmt.Errorf("publisher.user and publisher.password cannot be used with SCRAM: %w", err))
+	if err != nil { // it shows the password
+		return nil, publisher.Permanent(errors.New("publisher.password: it or publisher.user holds a character that SCRAM does not allow (RFC 4013)"))
 	}
 	return m, nil
 }

@@ -137,3 +137,29 @@ func finding(t *testing.T, found []config.Finding, severity config.Severity, wha
 	t.Errorf("no finding of severity %v says %q: %+v", severity, what, found)
 	return config.Finding{}
 }
+
+func TestNoErrorShowsASecret(t *testing.T) {
+	for _, cfg := range []Config{
+		{Addresses: []string{"kafka://herald:" + testPassword + "@127.0.0.1:9092"}},
+		{Addresses: []string{"herald:" + testPassword + "@127.0.0.1"}},
+		{Addresses: []string{"127.0.0.1:1"}, SASL: "plain", User: "herald", Password: testPassword},
+		{Addresses: []string{"127.0.0.1:1"}, SASL: "scram-sha-256", User: "herald", Password: testPassword + "\x00"},
+	} {
+		err := open(t, cfg, Hooks{}).Deliver(bounded(t), nil)
+		if err == nil || strings.Contains(err.Error(), testPassword) {
+			t.Errorf("the error is %v", err)
+		}
+		if found := fmt.Sprintf("%+v", Check(t.Context(), cfg)); strings.Contains(found, testPassword) {
+			t.Errorf("Check found %s", found)
+		}
+	}
+}
+
+func TestEveryCompressionIsTaken(t *testing.T) {
+	s := kafkaserver.ForTest(t, kafkaserver.Options{})
+	for _, compression := range []string{"none", "gzip", "snappy", "lz4", "zstd"} {
+		makeTopic(t, s.AdminAddr(), compression, 2)
+		mustDeliver(t, open(t, Config{Addresses: []string{s.Addr()}, Compression: compression}, Hooks{}), changes(compression, 0, 10_000))
+		expect(t, stored(t, s.AdminAddr(), compression), 10_000, 0)
+	}
+}
