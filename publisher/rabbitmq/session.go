@@ -248,6 +248,9 @@ func (s *session) silence() error {
 // answered notes one confirm. The client delivers them in the order of
 // publishing, and a return always before the confirm of the same message.
 func (s *session) answered(c amqp.Confirmation, batch []publisher.Message, w *waves) {
+	if len(s.flights) == 0 { // a confirm of nothing
+		return
+	}
 	i := s.flights[0]
 	s.flights = s.flights[1:]
 	s.proven, s.heard = true, time.Now()
@@ -343,7 +346,7 @@ func (s *session) close(w *waves) {
 		return
 	}
 	for c := range s.confirms { // closed with the channel
-		if len(s.flights) > 0 && w != nil {
+		if w != nil {
 			s.answered(c, nil, w)
 		}
 	}
