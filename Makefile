@@ -5,13 +5,14 @@
 #
 # Others: build, bench, lint, fuzz (FUZZTIME=30s for each), deps, clean, and
 #
+#   make test-blocked                      each broker blocked for 30 seconds
 #   make test-matrix                       the tests that need PostgreSQL, with
 #                                          every version beside the installed one
 #   make test-matrix VERSIONS="17 18" RUN=TestSlot
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
-.PHONY: build demo test test-matrix bench lint fuzz deps clean
+.PHONY: build demo test test-blocked test-matrix bench lint fuzz deps clean
 
 # A static binary; the version stands in for the stamp of the version control,
 # which fails in a checkout that belongs to another user.
@@ -26,6 +27,10 @@ demo:
 
 test: deps
 	go test -race -timeout 15m ./...
+
+# What is kept blocked for two seconds in the tests is kept so for thirty here.
+test-blocked: deps
+	go test -race -timeout 30m -run 'TestConformance.*/.*Blocked|TestConformance.*/.*/.*Blocked' ./publisher/nats ./publisher/kafka ./publisher/rabbitmq ./publisher/pubsub -args -walherald.block=30s
 
 # VERSIONS and RUN reach it through the environment. The installed PostgreSQL is
 # needed as well: only it brings the client programs.
@@ -47,7 +52,7 @@ fuzz:
 
 # What the tests need, and so everything else.
 deps:
-	@scripts/deps.sh go gcc postgresql
+	@scripts/deps.sh go gcc postgresql kafka rabbitmq
 
 clean:
 	rm -rf bin
