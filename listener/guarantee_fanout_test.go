@@ -188,24 +188,23 @@ func TestLostConnectionRepeatsNothingInAnyOutput(t *testing.T) {
 	}
 }
 
-func TestOutputThatHoldsUpReadingIsNamed(t *testing.T) {
+func TestOutputThatConfirmsNothingIsNamed(t *testing.T) {
 	s := pgShared(t)
-	s.cfg.Window = 128 << 10
 	s.exec("CREATE TABLE t (id int PRIMARY KEY, filler text)")
 	healthy, dead := newGuaranteeSink(), newGuaranteeSink()
 	dead.hold(0)
 	r := s.fanOut(nil, healthy, dead)
-	s.flood(1, 500)
+	s.flood(1, 5)
 	named := func() metrics.ComponentReport {
 		at := slices.IndexFunc(r.probes.Report().Components, func(c metrics.ComponentReport) bool { return c.Name == "b" })
 		return r.probes.Report().Components[at]
 	}
-	s.eventually("naming", func() bool { return strings.Contains(named().Reason, "reading waits for it") })
+	s.eventually("naming", func() bool { return strings.Contains(named().Reason, "holds the position") })
 	first := dead.awaitOffered(s.ctx, t, 1)[0]
 	if got := named(); got.Ready || got.LSN != FormatLSN(first.ID.LSN()) {
 		t.Errorf("the report is %+v, the output waits at %s", got, FormatLSN(first.ID.LSN()))
 	}
 	dead.release()
-	dead.awaitAccepted(s.ctx, t, 500)
+	dead.awaitAccepted(s.ctx, t, 5)
 	s.eventually("going on", func() bool { return named().Ready })
 }

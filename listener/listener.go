@@ -136,7 +136,7 @@ func (l *Listener) begun() {
 	for i, out := range l.deps.Outputs {
 		l.outputs = append(l.outputs, &output{
 			name: out.Name, window: newWindow(share), deliver: out.Deliverer, met: l.met.Output(out.Name),
-			health: l.deps.Health.Component(out.Name), published: countPublished(l.met), confirmed: func(b *batch) { l.confirmed(i, b) },
+			health: l.deps.Health.Component(out.Name), log: l.log, published: countPublished(l.met), confirmed: func(b *batch) { l.confirmed(i, b) },
 		})
 	}
 }

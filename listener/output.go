@@ -24,6 +24,7 @@ type output struct {
 	// published counts messages by topic and table.
 	published func(topic, table string, n int)
 	health    *metrics.Component
+	log       *slog.Logger
 	delivery
 	// confirmed is told of each batch that is safe, with its last commit or 0.
 	confirmed func(b *batch)
@@ -54,46 +55,56 @@ func (o *output) run(ctx context.Context) error {
 	}
 }
 
-// patience is how long a delivery may take while reading waits for it until the
-// output is said to be what blocks.
+// patience is how long a delivery may take until the output is said to be what
+// blocks.
 const patience = 5 * time.Second
 
 // delivery is the one that is under way, for those who wait for it.
 type delivery struct {
 	mu    sync.Mutex
-	since time.Time // zero if there is none
-	at    uint64    // its first position
-	told  bool      // that it holds up reading
+	at    uint64 // its first position
+	under bool   // way
+	told  bool   // that it takes long
+	timer *time.Timer
 }
 
-func (d *delivery) begin(now time.Time, at uint64) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.since, d.at, d.told = now, at, false
-}
-
-// overdue shows, once for each delivery, that reading waits for it, if that has
-// taken longer than patience.
-func (o *output) overdue(log *slog.Logger) {
+// begin notes that a delivery has begun at a position.
+func (o *output) begin(at uint64) {
 	d := &o.delivery
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.told || d.since.IsZero() || time.Since(d.since) < patience {
+	d.at, d.under, d.told = at, true, false
+	if d.timer == nil {
+		d.timer = time.AfterFunc(patience, o.overdue)
 		return
+	}
+	d.timer.Reset(patience)
+}
+
+// overdue shows that a delivery takes long: while an attempt hangs, nothing else
+// would say so.
+func (o *output) overdue() {
+	d := &o.delivery
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.under {
+		return // it has just ended
 	}
 	d.told = true
 	lsn := FormatLSN(d.at)
-	o.health.Blocked(fmt.Sprintf("has confirmed nothing for %v, and its share of listener.window is full: reading waits for it", patience), lsn)
-	log.Warn("output holds up reading: it confirms nothing and its share of listener.window is full", "output", o.name, "lsn", lsn)
+	o.health.Blocked(fmt.Sprintf("has confirmed nothing for %v, and holds the position", patience), lsn)
+	o.log.Warn("output confirms nothing and holds the position", "output", o.name, "lsn", lsn, "waited", patience.String())
 }
 
-// delivered notes the end of a delivery that succeeded.
-func (o *output) delivered() {
+// end notes that the delivery has ended, and whether it succeeded.
+func (o *output) end(err error) {
 	d := &o.delivery
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.since = (time.Time{}); d.told {
+	d.timer.Stop()
+	if d.under = false; d.told && err == nil {
 		o.health.Ready()
+		o.log.Info("output confirms again", "output", o.name)
 	}
 }
 
@@ -114,13 +125,14 @@ func (o *output) probe(ctx context.Context) error {
 func (o *output) one(ctx context.Context, b *batch) error {
 	if len(b.msgs) > 0 {
 		start := time.Now()
-		o.begin(start, b.msgs[0].ID.LSN())
-		if err := o.deliver.Deliver(ctx, b.msgs); err != nil {
+		o.begin(b.msgs[0].ID.LSN())
+		err := o.deliver.Deliver(ctx, b.msgs)
+		o.end(err)
+		if err != nil {
 			first, last := &b.msgs[0], &b.msgs[len(b.msgs)-1]
 			return fmt.Errorf("deliver %d changes to output %s, of %s at %s to %s at %s: %w", len(b.msgs), o.name,
 				first.Table, FormatLSN(first.ID.LSN()), last.Table, FormatLSN(last.ID.LSN()), err)
 		}
-		o.delivered()
 		o.observe(b, start, time.Now())
 	}
 	o.confirmed(b)

@@ -327,7 +327,6 @@ func (s *stream) awaitRoom(o *output) error {
 	tick := s.deafTicker()
 	defer tick.Stop()
 	for o.window.full() {
-		o.overdue(s.l.log)
 		s.heard = true // we do not listen, so silence means nothing
 		// An output that is slow rather than down lets no tick pass, batch by
 		// batch: it is the time since the last status that counts.
