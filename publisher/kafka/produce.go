@@ -98,6 +98,7 @@ func (p *Publisher) round(ctx context.Context, batch []publisher.Message) {
 // openLanes sorts the partitions by their leaders and connects to those.
 func (p *Publisher) openLanes(ctx context.Context) []*lane {
 	var lanes []*lane
+	failed := make(map[int32]error) // a broker that does not answer is tried once
 	for _, l := range p.lanes {
 		l.parts = l.parts[:0]
 	}
@@ -111,14 +112,15 @@ func (p *Publisher) openLanes(ctx context.Context) []*lane {
 			l = &lane{encoder: newEncoder(p.cfg.Content, p.compression)}
 			p.lanes[part.leader] = l
 		}
-		if len(l.parts) == 0 {
-			conn, err := p.cluster.node(ctx, part.leader)
-			if err != nil {
-				part.fail(fmt.Errorf("write to %s: %w", part, err), !publisher.IsPermanent(err))
-				continue
+		if len(l.parts) == 0 && failed[part.leader] == nil {
+			l.conn, failed[part.leader] = p.cluster.node(ctx, part.leader)
+			if failed[part.leader] == nil {
+				lanes = append(lanes, l)
 			}
-			l.conn = conn
-			lanes = append(lanes, l)
+		}
+		if err := failed[part.leader]; err != nil {
+			part.fail(fmt.Errorf("write to %s: %w", part, err), !publisher.IsPermanent(err))
+			continue
 		}
 		l.parts = append(l.parts, part)
 	}
