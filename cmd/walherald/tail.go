@@ -2,14 +2,17 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 	"syscall"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -100,14 +103,18 @@ func printEvent(w *bufio.Writer, r *publisher.Received) error {
 }
 
 // onOneLine makes text that would break out of its line, or is none, a Go string.
+// In JSON a line feed is white space.
 func onOneLine(text []byte) []byte {
-	for _, c := range text {
-		if c < ' ' {
-			return fmt.Appendf(nil, "%q", text)
-		}
+	if json.Valid(text) {
+		text = bytes.Map(func(r rune) rune {
+			if r == '\n' || r == '\r' {
+				return ' '
+			}
+			return r
+		}, text)
 	}
-	if !utf8.Valid(text) {
-		return fmt.Appendf(nil, "%q", text)
+	if !utf8.Valid(text) || bytes.ContainsFunc(text, unicode.IsControl) {
+		return strconv.AppendQuote(nil, string(text))
 	}
 	return text
 }

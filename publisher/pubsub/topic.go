@@ -109,7 +109,7 @@ func (f *flight) create(ctx context.Context, topic string) error {
 	})
 	switch status.Code(err) {
 	case codes.OK:
-		f.p.log.Info("Pub/Sub topic created", "topic", topic, "project", f.p.cfg.Project, "retention", retention)
+		f.p.log.Info("Pub/Sub topic created", "topic", topic, "project", f.p.cfg.Project, "retention", retention.String())
 	case codes.AlreadyExists:
 	case codes.PermissionDenied:
 		return publisher.Permanent(fmt.Errorf("create it: %w: give the service account the role roles/pubsub.editor on project %s, "+

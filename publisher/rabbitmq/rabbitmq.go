@@ -180,7 +180,7 @@ func (p *Publisher) open(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	p.session = s
-	p.log.Info("RabbitMQ session opened", "server", s.conn.RemoteAddr(), "exchange", p.cfg.Exchange)
+	p.log.Info("RabbitMQ session opened", "server", s.conn.RemoteAddr().String(), "exchange", p.cfg.Exchange)
 	return s, nil
 }
 
