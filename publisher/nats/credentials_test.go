@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -172,9 +173,19 @@ var logins = map[string]func(t *testing.T) login{
 		}
 		return login{
 			url: srv.ClientURL(), right: with(clientCert), wrong: with(),
-			secrets: []string{clientCert.PrivateKey.(*ecdsa.PrivateKey).D.String()},
+			secrets: []string{privateKey(t, clientCert)},
 		}
 	},
+}
+
+// privateKey returns the key in the digits that a log would show it in.
+func privateKey(t *testing.T, cert tls.Certificate) string {
+	t.Helper()
+	key, err := cert.PrivateKey.(*ecdsa.PrivateKey).Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%x", key)
 }
 
 // loggedDelivery delivers one message and returns everything logged, too.

@@ -17,7 +17,7 @@ import (
 )
 
 // requests delivers a batch and returns the requests that were made of it.
-func requests(t *testing.T, make func(topic string) []publisher.Message, change ...func(*Config)) []*pubsubpb.PublishRequest {
+func requests(t *testing.T, messages func(topic string) []publisher.Message, change ...func(*Config)) []*pubsubpb.PublishRequest {
 	t.Helper()
 	f, topic := fakeWithTopic(t)
 	var mu sync.Mutex
@@ -28,7 +28,7 @@ func requests(t *testing.T, make func(topic string) []publisher.Message, change 
 		made = append(made, proto.CloneOf(req))
 		return handle()
 	}))
-	mustDeliver(t, open(t, f.Addr(), change...), make(topic))
+	mustDeliver(t, open(t, f.Addr(), change...), messages(topic))
 	return made
 }
 
