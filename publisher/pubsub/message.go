@@ -32,8 +32,10 @@ const (
 	maxShown = 200
 )
 
-// encode makes a message of m and what stands beside its body.
-func (p *Publisher) encode(pb *pubsubpb.PubsubMessage, m *publisher.Message, attrs []publisher.Attribute) {
+// encode makes a message of m and what stands beside its body. It returns its size
+// in bytes, which is known here and costs much of the time to find out by
+// proto.Size: that asks the map by reflection.
+func (p *Publisher) encode(pb *pubsubpb.PubsubMessage, m *publisher.Message, attrs []publisher.Attribute) (size int) {
 	pb.Data = m.Body
 	pb.Attributes = make(map[string]string, len(attrs)+2)
 	for _, a := range attrs {
@@ -52,6 +54,15 @@ func (p *Publisher) encode(pb *pubsubpb.PubsubMessage, m *publisher.Message, att
 	if p.cfg.EnableOrdering {
 		pb.OrderingKey = OrderingKey(m)
 	}
+	for name, value := range pb.Attributes {
+		size += fieldSize(fieldSize(len(name)) + fieldSize(len(value)))
+	}
+	for _, n := range []int{len(pb.Data), len(pb.OrderingKey)} {
+		if n > 0 { // what is empty is not written
+			size += fieldSize(n)
+		}
+	}
+	return size
 }
 
 // OrderingKey returns the ordering key of a message: its key or, if it has none,

@@ -11,7 +11,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/walherald/walherald/publisher"
 )
@@ -21,9 +20,9 @@ const (
 	// messages in requests of their own many are needed: 256 at the service's
 	// usual 20 ms are 12,800 keys a second.
 	inFlight = 256
-	// lanes is how many queues a topic has without ordering keys: enough for one
-	// request to be made while others are on their way.
-	lanes = 4
+	// lanes is how many queues a topic has without ordering keys: so many that a
+	// large batch is on its way at once.
+	lanes = 16
 	// requestTimeout bounds one request. The service answers in well below a
 	// second; a connection that is silent for so long is taken for dead.
 	requestTimeout = 20 * time.Second
@@ -79,8 +78,7 @@ func (p *Publisher) plan(batch []publisher.Message) ([]*queue, error) {
 			continue
 		}
 		attrs = p.cfg.Content.Attributes(attrs[:0], m, attributePrefix)
-		p.encode(&pbs[i], m, attrs)
-		out := outgoing{m.ID, &pbs[i], fieldSize(proto.Size(&pbs[i]))}
+		out := outgoing{m.ID, &pbs[i], fieldSize(p.encode(&pbs[i], m, attrs))}
 		if size := p.requestOverhead(m.Topic) + out.size; size > MaxRequestBytes {
 			if err := p.tooLarge(m, size); err != nil {
 				return queues, err
