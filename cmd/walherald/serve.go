@@ -25,6 +25,7 @@ func serve(ctx context.Context, path string, gap uint64, logs io.Writer) error {
 		return &runError{err: err}
 	}
 	defer flush(sentryFlush)
+	limitMemory(cfg)
 	log.Info("walherald starts", "version", version, "config", path)
 	if err := service.Run(ctx, cfg, service.Options{Version: version, Log: log, AcceptGap: gap}); err != nil {
 		log.Error("walherald stops because of an error", "error", err)
