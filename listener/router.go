@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -45,6 +46,7 @@ type Route struct {
 type router struct {
 	cfg    config.Listener
 	topics []*topicMaker // of each output
+	like   []int         // outPlan.like of each output
 	met    *metrics.Metrics
 }
 
@@ -59,7 +61,15 @@ func newRouter(cfg config.Listener, routes []Route, met *metrics.Metrics) (*rout
 		}
 		r.topics = append(r.topics, topics)
 	}
+	for i := range routes {
+		r.like = append(r.like, slices.IndexFunc(routes[:i], routes[i].encodesAs))
+	}
 	return r, nil
+}
+
+// encodesAs reports whether two routes make the same keys and bodies.
+func (r *Route) encodesAs(other Route) bool {
+	return format.Same(r.Envelope, other.Envelope) && slices.Equal(r.KeyFrom, other.KeyFrom) && maps.Equal(r.Tags, other.Tags)
 }
 
 // plan is what is known of one version of one table, or of the logical messages
@@ -84,6 +94,8 @@ type outPlan struct {
 	topics [publisher.LogicalMessage + 1]string
 	key    []int // indexes of the key's columns, in order
 	body   format.Plan
+	// like is an earlier output whose keys and bodies are the same, or negative.
+	like int
 }
 
 // plan makes the plan of a table. It is an error if the table gets no topic.
@@ -120,7 +132,7 @@ func (r *router) finish(p *plan, schema, table string, key func(*Route) []int) e
 	p.outs = make([]outPlan, len(r.topics))
 	for i, topics := range r.topics {
 		route, o := &topics.route, &p.outs[i]
-		o.key, o.body = key(route), route.Envelope.Plan(p.table, route.Tags)
+		o.key, o.body, o.like = key(route), route.Envelope.Plan(p.table, route.Tags), r.like[i]
 		for a := range admitted {
 			o.pass[a] = admitted[a] && allowed(route.Filter, p.table, publisher.Action(a))
 		}

@@ -40,6 +40,7 @@ type stream struct {
 	pid uint32
 
 	changes *changes
+	encoded []encoded       // the current event, by the outputs that have encoded it
 	ctx     context.Context // ends the session; set by run
 	ended   error           // what ended the session while a change waited for room
 
@@ -81,7 +82,7 @@ func (l *Listener) startStream(ctx context.Context, lk *link, publication string
 	if err != nil {
 		return nil, fmt.Errorf("take over connection: %w", err)
 	}
-	s := &stream{l: l, nc: hijacked.Conn, fe: hijacked.Frontend, feed: lk.feed, pid: hijacked.PID}
+	s := &stream{l: l, nc: hijacked.Conn, fe: hijacked.Frontend, feed: lk.feed, pid: hijacked.PID, encoded: make([]encoded, len(l.outputs))}
 	s.changes = newChanges(ctx, l.router, s, &patient{newCatalogue(l.sql), s}, lk.id.source(), l.cfg.MaxTransactionSize, l.transactionTooLarge)
 	lk.feed.onDry = l.wake
 	return s, nil
@@ -302,14 +303,18 @@ func (s *stream) emit(p *plan, e *publisher.Event) error {
 			}
 		}
 	}
+	m := publisher.Message{ID: e.ID, Writer: s.l.writer, Table: p.qualified, Action: e.Action, CommitTime: e.CommitTime}
 	for i, o := range s.l.outputs {
 		out := &p.outs[i]
 		if !out.pass[e.Action] {
 			continue
 		}
-		o.window.append(publisher.Message{
-			ID: e.ID, Writer: s.l.writer, Topic: out.topics[e.Action], Table: p.qualified, Action: e.Action, CommitTime: e.CommitTime,
-		}, out, e)
+		m.Topic = out.topics[e.Action]
+		if out.like >= 0 && p.outs[out.like].pass[e.Action] {
+			o.window.appendCopy(m, s.encoded[out.like])
+		} else {
+			s.encoded[i] = o.window.append(m, out, e)
+		}
 	}
 	s.l.queuedID = e.ID
 	return nil

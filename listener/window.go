@@ -82,14 +82,36 @@ func (w *window) full() bool {
 
 // append encodes an event's key and body into the window, by the output's plan of the table;
 // m brings the rest of the message. The filler has seen that the window is not
-// full.
-func (w *window) append(m publisher.Message, p *outPlan, e *publisher.Event) {
+// full. It returns key and body as they are in the window, where they stay until
+// the filler's next append.
+func (w *window) append(m publisher.Message, p *outPlan, e *publisher.Event) encoded {
 	w.mu.Lock()
 	b := w.filling
 	start := len(b.buf)
 	b.buf = p.appendKey(b.buf, e)
 	split := len(b.buf)
 	b.buf = p.body.Append(b.buf, e)
+	return w.added(m, start, split)
+}
+
+// encoded is an event's key and body.
+type encoded struct{ key, body []byte }
+
+// appendCopy is append for an event that another window has encoded.
+func (w *window) appendCopy(m publisher.Message, of encoded) {
+	w.mu.Lock()
+	b := w.filling
+	start := len(b.buf)
+	b.buf = append(b.buf, of.key...)
+	split := len(b.buf)
+	b.buf = append(b.buf, of.body...)
+	w.added(m, start, split)
+}
+
+// added makes a message of what stands in the filling batch's buffer from start
+// on, its body from split on. It releases the lock.
+func (w *window) added(m publisher.Message, start, split int) encoded {
+	b := w.filling
 	end := len(b.buf)
 	m.Key, m.Body = b.buf[start:split:split], b.buf[split:end:end]
 	b.msgs = append(b.msgs, m)
@@ -100,6 +122,7 @@ func (w *window) append(m publisher.Message, p *outPlan, e *publisher.Event) {
 	if w.unsignalled += added; w.unsignalled >= signalBytes {
 		w.wake()
 	}
+	return encoded{m.Key, m.Body}
 }
 
 // mark notes that everything appended so far belongs to transactions that end

@@ -16,6 +16,7 @@ type compressor func(dst, src []byte) []byte
 // compressed is an envelope whose bodies are compressed, each by itself.
 type compressed struct {
 	Envelope
+	encoding string // one of the Compression constants
 	compress compressor
 }
 

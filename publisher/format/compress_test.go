@@ -87,3 +87,27 @@ func BenchmarkCompressedUpdateOfSixColumns(b *testing.B) {
 		b.Run(name, func(b *testing.B) { benchmarkBody(b, compressedEnvelope(b, name).Plan(e.Table, nil), e) })
 	}
 }
+
+func TestSameEnvelopesAreTold(t *testing.T) {
+	made := func(o Options) Envelope {
+		e, _, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	all := []Options{
+		{}, {Source: Source{Slot: "s"}}, {Compression: CompressionGzip}, {Compression: CompressionZstd},
+		{Envelope: EnvelopeSetu}, {Envelope: EnvelopeSetu, Compression: CompressionGzip},
+	}
+	for i, a := range all {
+		for j, b := range all {
+			if got := Same(made(a), made(b)); got != (i == j) {
+				t.Errorf("%+v and %+v: %t", a, b, got)
+			}
+		}
+	}
+	if Same(nil, made(Options{})) {
+		t.Error("no envelope is like one")
+	}
+}

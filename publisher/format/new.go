@@ -2,6 +2,7 @@ package format
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/walherald/walherald/publisher"
@@ -66,15 +67,29 @@ func New(o Options) (Envelope, publisher.Content, error) {
 	case "", CompressionNone:
 		return e, c, nil
 	case CompressionGzip:
-		e = compressed{e, newGzip()}
+		e = compressed{e, o.Compression, newGzip()}
 	case CompressionZstd:
-		e = compressed{e, newZstd()}
+		e = compressed{e, o.Compression, newZstd()}
 	default:
 		err := unknown("compression", o.Compression, CompressionNone, CompressionGzip, CompressionZstd)
 		return nil, publisher.Content{}, fmt.Errorf("make envelope: %w", err)
 	}
 	c.Encoding = o.Compression
 	return e, c, nil
+}
+
+// Same reports whether two envelopes make equal bodies of equal events. It may say
+// no where they do.
+func Same(a, b Envelope) bool {
+	x, compressedA := a.(compressed)
+	y, compressedB := b.(compressed)
+	switch {
+	case compressedA && compressedB:
+		return x.encoding == y.encoding && Same(x.Envelope, y.Envelope)
+	case compressedA || compressedB, a == nil || b == nil, !reflect.TypeOf(a).Comparable():
+		return false
+	}
+	return a == b
 }
 
 // plainEnvelope makes the envelope without compression.
