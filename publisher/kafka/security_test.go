@@ -10,6 +10,7 @@ import (
 
 	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/internal/kafkaserver"
+	"github.com/walherald/walherald/internal/testcert"
 	"github.com/walherald/walherald/publisher"
 )
 
@@ -39,8 +40,8 @@ func allow(t *testing.T, addr, user, topic string, operations ...kmsg.ACLOperati
 }
 
 func TestEncryptedAndAuthenticatedConnections(t *testing.T) {
-	ca := newAuthority(t)
-	_, keystore := ca.issue(t, "broker")
+	ca := testcert.New(t)
+	_, keystore := ca.Issue("broker")
 	const user = "herald"
 	s := kafkaserver.ForTest(t, kafkaserver.Options{
 		Users: map[string]string{user: testPassword}, TLS: &kafkaserver.TLS{Keystore: keystore}, Deny: true,
@@ -52,7 +53,7 @@ func TestEncryptedAndAuthenticatedConnections(t *testing.T) {
 	allow(t, s.AdminAddr(), user, "seen", kmsg.ACLOperationDescribe)
 	secured := func(mechanism string) Config {
 		return Config{
-			Addresses: []string{s.Addr()}, TLS: &tls.Config{RootCAs: ca.pool(), MinVersion: tls.VersionTLS12},
+			Addresses: []string{s.Addr()}, TLS: &tls.Config{RootCAs: ca.Pool(), MinVersion: tls.VersionTLS12},
 			SASL: mechanism, User: user, Password: testPassword,
 		}
 	}
@@ -100,7 +101,7 @@ func TestEncryptedAndAuthenticatedConnections(t *testing.T) {
 	})
 	t.Run("CheckTellsOfTheAuthority", func(t *testing.T) {
 		cfg := secured("plain")
-		cfg.TLS = &tls.Config{RootCAs: newAuthority(t).pool(), MinVersion: tls.VersionTLS12}
+		cfg.TLS = &tls.Config{RootCAs: testcert.New(t).Pool(), MinVersion: tls.VersionTLS12}
 		if f := finding(t, Check(t.Context(), cfg), config.FindingError, ""); f.Path != "publisher.caCert" {
 			t.Errorf("got %+v", f)
 		}
@@ -111,12 +112,12 @@ func TestEncryptedAndAuthenticatedConnections(t *testing.T) {
 }
 
 func TestClientCertificatesAreShown(t *testing.T) {
-	ca := newAuthority(t)
-	_, keystore := ca.issue(t, "broker")
-	pair, _ := ca.issue(t, "herald")
-	s := kafkaserver.ForTest(t, kafkaserver.Options{TLS: &kafkaserver.TLS{Keystore: keystore, ClientCA: ca.file(t)}})
+	ca := testcert.New(t)
+	_, keystore := ca.Issue("broker")
+	pair, _ := ca.Issue("herald")
+	s := kafkaserver.ForTest(t, kafkaserver.Options{TLS: &kafkaserver.TLS{Keystore: keystore, ClientCA: ca.File()}})
 	makeTopic(t, s.AdminAddr(), "t", 1)
-	cfg := Config{Addresses: []string{s.Addr()}, TLS: &tls.Config{RootCAs: ca.pool(), MinVersion: tls.VersionTLS12}}
+	cfg := Config{Addresses: []string{s.Addr()}, TLS: &tls.Config{RootCAs: ca.Pool(), MinVersion: tls.VersionTLS12}}
 	if err := open(t, cfg, Hooks{}).Deliver(bounded(t), nil); err == nil {
 		t.Error("the broker let in who shows no certificate")
 	}

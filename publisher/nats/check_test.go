@@ -2,13 +2,8 @@ package nats
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
-	"math/big"
 	"net"
 	"slices"
 	"strings"
@@ -22,6 +17,7 @@ import (
 
 	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/internal/natsserver"
+	"github.com/walherald/walherald/internal/testcert"
 )
 
 // checkURL checks topic cdc on a server and wants a remedy for whatever is wrong.
@@ -239,26 +235,8 @@ func TestCheckNamesServerThatIsNotThere(t *testing.T) {
 	expectFinding(t, found, config.FindingError, "publisher.address", address, "start nats-server there")
 }
 
-// selfSigned makes a certificate for 127.0.0.1 that it has signed itself.
-func selfSigned(t *testing.T) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-}
-
 func TestCheckTellsWhatIsWrongWithTLS(t *testing.T) {
-	cert := selfSigned(t)
+	cert, _ := testcert.New(t).Issue("nats")
 	srv := natsserver.InProcess(t, func(o *server.Options) {
 		o.TLSConfig, o.TLSTimeout = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, 10
 	})

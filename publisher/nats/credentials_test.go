@@ -3,8 +3,6 @@ package nats
 import (
 	"crypto/ecdsa"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,6 +19,7 @@ import (
 
 	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/internal/natsserver"
+	"github.com/walherald/walherald/internal/testcert"
 	"github.com/walherald/walherald/publisher"
 )
 
@@ -155,20 +154,17 @@ var logins = map[string]func(t *testing.T) login{
 		return l
 	},
 	"certificate": func(t *testing.T) login {
-		serverCert, clientCert := selfSigned(t), selfSigned(t)
-		trusts := func(c tls.Certificate) *x509.CertPool {
-			pool := x509.NewCertPool()
-			pool.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]}))
-			return pool
-		}
+		authority := testcert.New(t)
+		serverCert, _ := authority.Issue("nats")
+		clientCert, _ := authority.Issue("herald")
 		srv := natsserver.InProcess(t, func(o *server.Options) {
 			o.TLSConfig, o.TLSTimeout = &tls.Config{
 				Certificates: []tls.Certificate{serverCert}, MinVersion: tls.VersionTLS12,
-				ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: trusts(clientCert),
+				ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: authority.Pool(),
 			}, 10
 		})
 		with := func(certs ...tls.Certificate) Config {
-			tc := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: trusts(serverCert), Certificates: certs}
+			tc := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: authority.Pool(), Certificates: certs}
 			return Config{Options: []natsgo.Option{natsgo.Secure(tc)}}
 		}
 		return login{

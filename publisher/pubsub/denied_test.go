@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/walherald/walherald/internal/pubsubserver"
+	"github.com/walherald/walherald/internal/testcert"
 )
 
 // writeJSON writes a file of credentials.
@@ -62,16 +63,13 @@ func serviceAccount(t *testing.T) string {
 // use it as if it were the service.
 func tlsServer(t *testing.T) (*pubsubserver.Fake, func(*Config)) {
 	t.Helper()
-	issuer := httptest.NewUnstartedServer(http.NotFoundHandler())
-	issuer.StartTLS() // for its certificate
-	t.Cleanup(issuer.Close)
-	roots := x509.NewCertPool()
-	roots.AddCert(issuer.Certificate())
-	f := pubsubserver.FakeTLSForTest(t, credentials.NewTLS(&tls.Config{Certificates: issuer.TLS.Certificates, MinVersion: tls.VersionTLS12}))
+	authority := testcert.New(t)
+	pair, _ := authority.Issue("pubsub")
+	f := pubsubserver.FakeTLSForTest(t, credentials.NewTLS(&tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}))
 	return f, func(cfg *Config) {
 		cfg.Emulator, cfg.Endpoint = "", f.Addr()
 		cfg.Options = append(cfg.Options, option.WithGRPCDialOption(grpc.WithTransportCredentials(
-			credentials.NewTLS(&tls.Config{RootCAs: roots, ServerName: "example.com", MinVersion: tls.VersionTLS12}))))
+			credentials.NewTLS(&tls.Config{RootCAs: authority.Pool(), MinVersion: tls.VersionTLS12}))))
 	}
 }
 
