@@ -97,8 +97,12 @@ func TestSameEnvelopesAreTold(t *testing.T) {
 		return e
 	}
 	all := []Options{
-		{}, {Source: Source{Slot: "s"}}, {Compression: CompressionGzip}, {Compression: CompressionZstd},
-		{Envelope: EnvelopeSetu}, {Envelope: EnvelopeSetu, Compression: CompressionGzip},
+		{},
+		{Source: Source{Slot: "s"}},
+		{Compression: CompressionGzip},
+		{Compression: CompressionZstd},
+		{Envelope: EnvelopeSetu},
+		{Envelope: EnvelopeSetu, Compression: CompressionGzip},
 	}
 	for i, a := range all {
 		for j, b := range all {
