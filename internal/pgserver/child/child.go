@@ -11,7 +11,8 @@
 // a pipe, whose other end reports when the last of them has gone.
 //
 // What a child needs beside the process is here as well: a [Folder] that is
-// removed even if its owner was killed, and a free port ([FreePort]).
+// removed even if its owner was killed, and a free port ([FreePort]). [Server]
+// is all of it together, for the packages of private test servers.
 //
 // A child has a process group of its own, so that an interrupt typed at the
 // terminal reaches this process alone, which then stops its children in order.

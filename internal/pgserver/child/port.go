@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strconv"
 )
 
@@ -34,4 +35,19 @@ func FreePort() (int, error) {
 		return port, nil
 	}
 	return 0, errors.New("pick a free port: 100 ports of 127.0.0.1 were all taken or forbidden")
+}
+
+// FreePorts picks n different ports as [FreePort] does.
+func FreePorts(n int) ([]int, error) {
+	ports := make([]int, 0, n)
+	for len(ports) < n {
+		port, err := FreePort()
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(ports, port) {
+			ports = append(ports, port)
+		}
+	}
+	return ports, nil
 }
