@@ -36,20 +36,17 @@ type Cluster struct {
 // with it. It returns once streams of n replicas can be created.
 func StartCluster(t testing.TB, n int, opts Options) *Cluster {
 	t.Helper()
-	nodes, err := newNodes(n, opts)
+	ctx, cancel := context.WithTimeout(context.Background(), clusterTimeout)
+	defer cancel()
+	nodes, err := newNodes(ctx, n, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, node := range nodes {
-		closeWithTest(t, node)
+		child.EndWith(t, node)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), clusterTimeout)
-	defer cancel()
 	for _, node := range nodes {
-		node.mu.Lock()
-		err := node.startAgain(ctx) // somebody may have had a port in the meantime
-		node.mu.Unlock()
-		if err != nil {
+		if err := node.Restart(ctx); err != nil { // somebody may have had a port in the meantime
 			t.Fatal(err)
 		}
 	}
@@ -61,8 +58,8 @@ func StartCluster(t testing.TB, n int, opts Options) *Cluster {
 }
 
 // newNodes makes servers that know each other's ports before any has started.
-func newNodes(n int, opts Options) ([]*Server, error) {
-	ports, err := freePorts(3 * n)
+func newNodes(ctx context.Context, n int, opts Options) ([]*Server, error) {
+	ports, err := child.FreePorts(3 * n)
 	if err != nil {
 		return nil, err
 	}
@@ -72,34 +69,17 @@ func newNodes(n int, opts Options) ([]*Server, error) {
 	}
 	var nodes []*Server
 	for i := range n {
-		folder, err := child.NewFolder(folderPattern())
-		if err != nil {
-			return nil, err
-		}
-		nodes = append(nodes, &Server{
-			name: fmt.Sprintf("node%d", i+1), folder: folder, options: opts,
+		node := &Server{
+			name: fmt.Sprintf("node%d", i+1), options: opts,
 			peers: &peers{cluster: clusterName, port: ports[i], routes: strings.Join(routes, ",")},
 			port:  ports[n+i], httpPort: ports[2*n+i],
-		})
-	}
-	return nodes, nil
-}
-
-// freePorts picks n different ports.
-func freePorts(n int) ([]int, error) {
-	taken := make(map[int]bool, n)
-	ports := make([]int, 0, n)
-	for len(ports) < n {
-		port, err := child.FreePort()
-		if err != nil {
+		}
+		if err := node.prepare(ctx); err != nil {
 			return nil, err
 		}
-		if !taken[port] {
-			taken[port] = true
-			ports = append(ports, port)
-		}
+		nodes = append(nodes, node)
 	}
-	return ports, nil
+	return nodes, nil
 }
 
 // URLs returns the URLs of all nodes, running or not, for a client.
@@ -206,17 +186,11 @@ func (c *Cluster) streamInfo(ctx context.Context, stream string) (*streamInfo, e
 // until the others have elected another.
 func (c *Cluster) leaderOf(info *streamInfo) (*Server, error) {
 	for _, node := range c.Nodes {
-		if node.name == info.Cluster.Leader && node.running() {
+		if node.name == info.Cluster.Leader && node.Running() {
 			return node, nil
 		}
 	}
 	return nil, fmt.Errorf("the stream's leader is %q, which does not run", info.Cluster.Leader)
-}
-
-func (s *Server) running() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.process.Running()
 }
 
 // StepDown makes the stream's leader give up its role. The next one is not
@@ -254,7 +228,7 @@ func (c *Cluster) ask(ctx context.Context, subject string, answer any) error {
 // poll tries again until it succeeds or ctx ends. The error then holds the last
 // answer that ctx itself did not cut off.
 func poll(ctx context.Context, try func(context.Context) error) error {
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := child.Bounded(ctx, startTimeout)
 	defer cancel()
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/walherald/walherald/internal/pgserver/child"
 )
 
 // InProcess runs a JetStream server inside the test binary, which ends with the
@@ -38,21 +40,5 @@ func InProcess(t testing.TB, changes ...func(*server.Options)) *server.Server {
 // ends with it. If the test fails, the end of the server's log is shown.
 func ForTest(t testing.TB, opts Options) *Server {
 	t.Helper()
-	s, err := Start(context.Background(), opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	closeWithTest(t, s)
-	return s
-}
-
-func closeWithTest(t testing.TB, s *Server) {
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the log of server %s ends:\n%s", s.Name(), s.LogTail())
-		}
-		if err := s.Close(); err != nil {
-			t.Errorf("close server %s: %v", s.Name(), err)
-		}
-	})
+	return child.ForTest(t, func(ctx context.Context) (*Server, error) { return Start(ctx, opts) })
 }
