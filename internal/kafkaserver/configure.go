@@ -53,7 +53,7 @@ func (s *Server) configure(ctx context.Context) error {
 		"server.properties": properties(s.properties()),
 		"log4j.properties":  log4j,
 	} {
-		if err := os.WriteFile(s.path(name), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(s.Path(name), []byte(text), 0o600); err != nil {
 			return fmt.Errorf("configure Kafka: %w", err)
 		}
 	}
@@ -61,11 +61,11 @@ func (s *Server) configure(ctx context.Context) error {
 		return nil
 	}
 	for _, name := range []string{"tmp", "data"} {
-		if err := os.RemoveAll(s.path(name)); err != nil {
+		if err := os.RemoveAll(s.Path(name)); err != nil {
 			return fmt.Errorf("configure Kafka: %w", err)
 		}
 	}
-	if err := os.Mkdir(s.path("tmp"), 0o700); err != nil {
+	if err := os.Mkdir(s.Path("tmp"), 0o700); err != nil {
 		return fmt.Errorf("configure Kafka: %w", err)
 	}
 	if err := s.format(ctx); err != nil {
@@ -77,7 +77,7 @@ func (s *Server) configure(ctx context.Context) error {
 
 // format makes the log folder, with the credentials of SCRAM in it.
 func (s *Server) format(ctx context.Context) error {
-	args := []string{"kafka.tools.StorageTool", "format", "-t", s.clusterID(), "-c", s.path("server.properties")}
+	args := []string{"kafka.tools.StorageTool", "format", "-t", s.clusterID(), "-c", s.Path("server.properties")}
 	for _, name := range slices.Sorted(maps.Keys(s.options.Users)) {
 		for _, mechanism := range []string{"SCRAM-SHA-256", "SCRAM-SHA-512"} {
 			args = append(args, "--add-scram", fmt.Sprintf("%s=[name=%q,password=%q]", mechanism, name, s.options.Users[name]))
@@ -97,8 +97,8 @@ func (s *Server) arguments(class ...string) []string {
 	}
 	args := []string{
 		"-Xmx" + heap, "-Xshare:auto", "-XX:-UsePerfData", "-Djava.awt.headless=true",
-		"-Djava.io.tmpdir=" + s.path("tmp"),
-		"-Dlog4j.configuration=file:" + s.path("log4j.properties"),
+		"-Djava.io.tmpdir=" + s.Path("tmp"),
+		"-Dlog4j.configuration=file:" + s.Path("log4j.properties"),
 		"-cp", s.java.jars,
 	}
 	if !s.options.Fast {
@@ -124,7 +124,7 @@ func (s *Server) properties() map[string]string {
 		"advertised.listeners":           "CLIENT://" + advertise + ",ADMIN://" + admin,
 		"listener.security.protocol.map": "CLIENT:" + s.protocol() + ",ADMIN:PLAINTEXT,CONTROLLER:PLAINTEXT",
 		"inter.broker.listener.name":     "ADMIN",
-		"log.dirs":                       s.path("data"),
+		"log.dirs":                       s.Path("data"),
 		"num.partitions":                 strconv.Itoa(max(1, s.options.Partitions)),
 		"auto.create.topics.enable":      "false",
 

@@ -3,23 +3,13 @@ package kafkaserver
 import (
 	"context"
 	"testing"
+
+	"github.com/walherald/walherald/internal/pgserver/child"
 )
 
 // ForTest starts a server that belongs to one test and ends with it. If the test
 // fails, the end of the server's log is shown.
 func ForTest(t testing.TB, opts Options) *Server {
 	t.Helper()
-	s, err := Start(context.Background(), opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("Kafka's log ends:\n%s", s.LogTail())
-		}
-		if err := s.Close(); err != nil {
-			t.Errorf("close Kafka: %v", err)
-		}
-	})
-	return s
+	return child.ForTest(t, func(ctx context.Context) (*Server, error) { return Start(ctx, opts) })
 }
