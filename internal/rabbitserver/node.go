@@ -2,7 +2,6 @@ package rabbitserver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -10,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -18,88 +16,40 @@ import (
 	"github.com/walherald/walherald/internal/pgserver/child"
 )
 
-// errEnded says that a process ended while it was starting.
-var errEnded = errors.New("it ended")
-
-// start starts the name server, unless it runs, and the node, and waits until
-// the node takes connections.
-func (s *Server) start(ctx context.Context) error {
-	if err := os.WriteFile(s.path("rabbitmq.conf"), s.configuration(), 0o600); err != nil {
-		return fmt.Errorf("write the node's configuration: %w", err)
+// nodeCommand configures the node on its ports and starts the name server,
+// unless it runs: before the node would start one of its own that nobody ends.
+func (s *Server) nodeCommand(ctx context.Context) (*exec.Cmd, error) {
+	if err := os.WriteFile(s.Path("rabbitmq.conf"), s.configuration(), 0o600); err != nil {
+		return nil, fmt.Errorf("write the node's configuration: %w", err)
 	}
-	if err := os.WriteFile(s.path("enabled_plugins"), []byte("[]."), 0o600); err != nil {
-		return fmt.Errorf("write the node's plugins: %w", err)
+	if err := os.WriteFile(s.Path("enabled_plugins"), []byte("[]."), 0o600); err != nil {
+		return nil, fmt.Errorf("write the node's plugins: %w", err)
 	}
-	if err := s.startNames(ctx); err != nil {
-		return err
+	// One that runs on a port of an earlier attempt is replaced.
+	if !s.names.Running() || s.knock(s.ports.epmd) != nil {
+		if err := s.names.Start(ctx); err != nil {
+			return nil, err
+		}
 	}
-	var err error
-	if s.node, err = s.run(exec.Command(filepath.Join(s.programs, "rabbitmq-server"))); err != nil {
-		return err
-	}
-	if err := await(ctx, s.node, s.probe); err != nil {
-		return errors.Join(fmt.Errorf("start RabbitMQ: %w\n%s", err, s.LogTail()), s.node.Kill())
-	}
-	return nil
+	return s.atHome(exec.Command(filepath.Join(s.programs, "rabbitmq-server"))), nil
 }
 
-// startNames starts epmd in the foreground, before the node would start one of
-// its own that nobody ends.
-func (s *Server) startNames(ctx context.Context) error {
-	if s.epmd != nil && s.epmd.Running() {
-		if err := s.knock(s.ports.epmd); err == nil {
-			return nil
-		}
-		if err := s.epmd.Kill(); err != nil { // its port was changed
-			return err
-		}
-	}
-	var err error
-	if s.epmd, err = s.run(exec.Command("epmd", "-address", host, "-port", strconv.Itoa(s.ports.epmd))); err != nil {
-		return err
-	}
-	if err := await(ctx, s.epmd, func() error { return s.knock(s.ports.epmd) }); err != nil {
-		return errors.Join(fmt.Errorf("start Erlang's name server: %w\n%s", err, s.LogTail()), s.epmd.Kill())
-	}
-	return nil
+// namesCommand runs the name server in the foreground.
+func (s *Server) namesCommand(context.Context) (*exec.Cmd, error) {
+	return s.atHome(exec.Command("epmd", "-address", host, "-port", strconv.Itoa(s.ports.epmd))), nil
 }
 
-// run starts a child that writes to the log.
-func (s *Server) run(cmd *exec.Cmd) (*child.Process, error) {
-	log, err := os.OpenFile(s.path("log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open the node's log: %w", err)
-	}
-	defer func() { _ = log.Close() }()
-	cmd.Dir, cmd.Env = s.folder.Path, s.environment()
-	cmd.Stdout, cmd.Stderr = log, log
-	return child.Start(cmd, syscall.SIGKILL)
-}
+func (s *Server) probeNames(context.Context) error { return s.knock(s.ports.epmd) }
 
-// await polls until ready succeeds, the process has ended or ctx ends.
-func await(ctx context.Context, p *child.Process, ready func() error) error {
-	tick := time.NewTicker(pollInterval)
-	defer tick.Stop()
-	for {
-		err := ready()
-		if err == nil {
-			return nil
-		}
-		if !p.Running() {
-			return fmt.Errorf("%w: %w", errEnded, p.Wait(ctx))
-		}
-		select {
-		case <-tick.C:
-		case <-p.Done():
-		case <-ctx.Done():
-			return fmt.Errorf("%w; last connection attempt: %w", ctx.Err(), err)
-		}
-	}
+// atHome lets a command run in the node's folder and environment.
+func (s *Server) atHome(cmd *exec.Cmd) *exec.Cmd {
+	cmd.Dir, cmd.Env = s.Path(""), s.environment()
+	return cmd
 }
 
 // probe logs in and checks that it is this node that answers: on the port
 // somebody else may be listening.
-func (s *Server) probe() error {
+func (s *Server) probe(context.Context) error {
 	conn, err := amqp.DialConfig("amqp://guest:guest@"+address(s.ports.amqp)+"/", amqp.Config{Dial: amqp.DefaultDial(5 * time.Second)})
 	if err != nil {
 		return err
@@ -151,12 +101,12 @@ func (s *Server) configuration() []byte {
 func (s *Server) environment() []string {
 	return []string{
 		"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8",
-		"HOME=" + s.folder.Path, // Erlang's cookie
+		"HOME=" + s.Path(""), // Erlang's cookie
 		"RABBITMQ_NODENAME=" + s.fullName(),
-		"RABBITMQ_MNESIA_BASE=" + s.path("store"),
-		"RABBITMQ_LOG_BASE=" + s.path("logs"),
-		"RABBITMQ_CONFIG_FILE=" + s.path("rabbitmq.conf"),
-		"RABBITMQ_ENABLED_PLUGINS_FILE=" + s.path("enabled_plugins"),
+		"RABBITMQ_MNESIA_BASE=" + s.Path("store"),
+		"RABBITMQ_LOG_BASE=" + s.Path("logs"),
+		"RABBITMQ_CONFIG_FILE=" + s.Path("rabbitmq.conf"),
+		"RABBITMQ_ENABLED_PLUGINS_FILE=" + s.Path("enabled_plugins"),
 		"RABBITMQ_CONF_ENV_FILE=/dev/null",
 		"RABBITMQ_DIST_PORT=" + strconv.Itoa(s.ports.distribution),
 		"ERL_EPMD_PORT=" + strconv.Itoa(s.ports.epmd),
@@ -177,13 +127,10 @@ func (s *Server) fullName() string { return s.name + "@localhost" }
 // "secret", and returns what it prints. Without a deadline in ctx it gives up
 // after a minute.
 func (s *Server) Control(ctx context.Context, args ...string) (string, error) {
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := child.Bounded(ctx, startTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(s.programs, "rabbitmqctl"), append([]string{"--quiet"}, args...)...)
-	s.mu.Lock()
-	cmd.Dir, cmd.Env = s.folder.Path, s.environment()
-	s.mu.Unlock()
-	out, err := cmd.CombinedOutput()
+	out, err := s.atHome(cmd).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("run rabbitmqctl %s: %w\n%s", args[0], err, out)
 	}

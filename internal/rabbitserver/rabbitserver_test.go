@@ -110,13 +110,13 @@ func TestCloseLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pids := []int{s.node.Pid(), s.epmd.Pid()}
+	pids := []int{s.Pid(), s.names.Pid()}
 	for range 2 {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	}
-	if _, err := os.Stat(s.folder.Path); !os.IsNotExist(err) {
+	if _, err := os.Stat(s.Path("")); !os.IsNotExist(err) {
 		t.Errorf("folder is left: %v", err)
 	}
 	for _, pid := range pids {

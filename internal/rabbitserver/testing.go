@@ -3,23 +3,13 @@ package rabbitserver
 import (
 	"context"
 	"testing"
+
+	"github.com/walherald/walherald/internal/pgserver/child"
 )
 
 // ForTest starts a node that belongs to one test and ends with it. If the test
 // fails, the end of the node's log is shown.
 func ForTest(t testing.TB, opts Options) *Server {
 	t.Helper()
-	s, err := Start(context.Background(), opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the log of node %s ends:\n%s", s.name, s.LogTail())
-		}
-		if err := s.Close(); err != nil {
-			t.Errorf("close node %s: %v", s.name, err)
-		}
-	})
-	return s
+	return child.ForTest(t, func(ctx context.Context) (*Server, error) { return Start(ctx, opts) })
 }
