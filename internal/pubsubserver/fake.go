@@ -44,6 +44,9 @@ type Fake struct {
 	ended  chan struct{} // closed when the server has
 }
 
+// portAttempts is how many ports are tried until one can be listened on.
+const portAttempts = 5
+
 // StartFake starts a Fake. tls is nil for one without. End it with Close.
 func StartFake(tls credentials.TransportCredentials) (*Fake, error) {
 	f := &Fake{store: pstest.NewServer(), tls: tls}
