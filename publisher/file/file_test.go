@@ -14,25 +14,13 @@ import (
 	"time"
 
 	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/publishertest"
 )
-
-// expectPermanent wants an error that ends retries and says all of the words.
-func expectPermanent(t *testing.T, err error, words ...string) {
-	t.Helper()
-	if !publisher.IsPermanent(err) {
-		t.Fatalf("got %v, want a permanent error", err)
-	}
-	for _, w := range words {
-		if !strings.Contains(err.Error(), w) {
-			t.Errorf("%q does not say %q", err, w)
-		}
-	}
-}
 
 func TestFileThatIsMissingIsMade(t *testing.T) {
 	path := inFolder(t)
 	f, _ := open(t, path)
-	mustDeliver(t, f, lines(0, 3))
+	publishertest.Deliver(t, f, lines(0, 3))
 	expectFile(t, path, text(3))
 	info, err := os.Stat(path)
 	if err != nil {
@@ -47,8 +35,8 @@ func TestFileThatIsThereIsAppendedTo(t *testing.T) {
 	path := inFolder(t)
 	write(t, path, text(2))
 	f, log := open(t, path)
-	mustDeliver(t, f, lines(2, 3))
-	mustDeliver(t, f, lines(5, 1))
+	publishertest.Deliver(t, f, lines(2, 3))
+	publishertest.Deliver(t, f, lines(5, 1))
 	expectFile(t, path, text(6))
 	if strings.Contains(log.String(), "WARN") {
 		t.Errorf("logged is %s", log)
@@ -65,12 +53,12 @@ func TestTornLastLineIsCutOffAndLogged(t *testing.T) {
 			path := inFolder(t)
 			write(t, path, c.before)
 			f, log := open(t, path)
-			mustDeliver(t, f, nil)
+			publishertest.Deliver(t, f, nil)
 			expectFile(t, path, c.want)
 			if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), path) {
 				t.Errorf("logged is %s", log)
 			}
-			mustDeliver(t, f, lines(7, 1))
+			publishertest.Deliver(t, f, lines(7, 1))
 			expectFile(t, path, c.want+string(line(7))+"\n")
 		})
 	}
@@ -80,7 +68,7 @@ func TestTornLastLineIsCutOffAndLogged(t *testing.T) {
 func TestFullDiskLeavesNothingTornAndNothingTwice(t *testing.T) {
 	path := padded(t)
 	f, _ := open(t, path)
-	mustDeliver(t, f, lines(0, 2))
+	publishertest.Deliver(t, f, lines(0, 2))
 	batch := lines(2, 4)
 	end := int64(pad + len(text(2)))
 	for room := range int64(len(text(6)) - len(text(2))) {
@@ -92,7 +80,7 @@ func TestFullDiskLeavesNothingTornAndNothingTwice(t *testing.T) {
 		}
 		expectPadded(t, path, text(2))
 	}
-	mustDeliver(t, f, batch)
+	publishertest.Deliver(t, f, batch)
 	expectPadded(t, path, text(6))
 }
 
@@ -100,7 +88,7 @@ func TestFullDiskLeavesNothingTornAndNothingTwice(t *testing.T) {
 func TestLargeBatchThatFailsIsTakenBack(t *testing.T) {
 	path := padded(t)
 	f, _ := open(t, path)
-	mustDeliver(t, f, lines(0, 10))
+	publishertest.Deliver(t, f, lines(0, 10))
 	unlimit := limitFiles(t, pad+writeBuffer+1000)
 	err := f.Deliver(t.Context(), lines(10, 100_000))
 	unlimit()
@@ -108,7 +96,7 @@ func TestLargeBatchThatFailsIsTakenBack(t *testing.T) {
 		t.Fatal("a batch that has no room is delivered")
 	}
 	expectPadded(t, path, text(10))
-	mustDeliver(t, f, lines(10, 100_000))
+	publishertest.Deliver(t, f, lines(10, 100_000))
 	expectPadded(t, path, text(100_010))
 }
 
@@ -128,25 +116,25 @@ func (c *endsAfter) Err() error {
 func TestBatchCancelledInTheMiddleIsTakenBack(t *testing.T) {
 	path := inFolder(t)
 	f, _ := open(t, path)
-	mustDeliver(t, f, lines(0, 10))
+	publishertest.Deliver(t, f, lines(0, 10))
 	batch := lines(10, 100_000)
 	err := f.Deliver(&endsAfter{t.Context(), 200}, batch)
 	if !errors.Is(err, context.Canceled) || publisher.IsPermanent(err) {
 		t.Fatalf("got %v", err)
 	}
 	expectFile(t, path, text(10))
-	mustDeliver(t, f, batch)
+	publishertest.Deliver(t, f, batch)
 	expectFile(t, path, text(100_010))
 }
 
 func TestRotatedFileIsFollowedByANewOne(t *testing.T) {
 	path := inFolder(t)
 	f, log := open(t, path)
-	mustDeliver(t, f, lines(0, 3))
+	publishertest.Deliver(t, f, lines(0, 3))
 	if err := os.Rename(path, path+".1"); err != nil {
 		t.Fatal(err)
 	}
-	mustDeliver(t, f, lines(3, 2))
+	publishertest.Deliver(t, f, lines(3, 2))
 	expectFile(t, path+".1", text(3))
 	expectFile(t, path, strings.TrimPrefix(text(5), text(3)))
 	if !strings.Contains(log.String(), "moved or removed") {
@@ -157,38 +145,38 @@ func TestRotatedFileIsFollowedByANewOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, path, "")
-	mustDeliver(t, f, lines(5, 1))
+	publishertest.Deliver(t, f, lines(5, 1))
 	expectFile(t, path, string(line(5))+"\n")
 }
 
 func TestRemovedFileIsMadeAgain(t *testing.T) {
 	path := inFolder(t)
 	f, _ := open(t, path)
-	mustDeliver(t, f, lines(0, 3))
+	publishertest.Deliver(t, f, lines(0, 3))
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	mustDeliver(t, f, lines(0, 2))
+	publishertest.Deliver(t, f, lines(0, 2))
 	expectFile(t, path, text(2))
 }
 
 func TestFileEmptiedInPlaceIsGoneOnWithFromItsStart(t *testing.T) {
 	path := inFolder(t)
 	f, _ := open(t, path)
-	mustDeliver(t, f, lines(0, 3))
+	publishertest.Deliver(t, f, lines(0, 3))
 	if err := os.Truncate(path, 0); err != nil {
 		t.Fatal(err)
 	}
-	mustDeliver(t, f, lines(0, 2))
+	publishertest.Deliver(t, f, lines(0, 2))
 	expectFile(t, path, text(2))
 }
 
 func TestWhatAnotherProgramAppendsIsNotWrittenOver(t *testing.T) {
 	path := inFolder(t)
 	f, log := open(t, path)
-	mustDeliver(t, f, lines(0, 1))
+	publishertest.Deliver(t, f, lines(0, 1))
 	write(t, path, text(2)) // without asking for the lock
-	mustDeliver(t, f, lines(2, 1))
+	publishertest.Deliver(t, f, lines(2, 1))
 	expectFile(t, path, text(3))
 	if !strings.Contains(log.String(), "another program") {
 		t.Errorf("logged is %s", log)
@@ -198,25 +186,25 @@ func TestWhatAnotherProgramAppendsIsNotWrittenOver(t *testing.T) {
 func TestFolderThatIsMissingIsAPermanentError(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "missing", "events.jsonl")
 	f, _ := open(t, path)
-	expectPermanent(t, f.Deliver(t.Context(), lines(0, 1)), path, "publisher.path")
+	publishertest.ExpectPermanent(t, f.Deliver(t.Context(), lines(0, 1)), path, "publisher.path")
 }
 
 func TestPathThatIsNoFileIsAPermanentError(t *testing.T) {
 	folder := t.TempDir()
 	f, _ := open(t, folder)
-	expectPermanent(t, f.Deliver(t.Context(), lines(0, 1)), folder, "publisher.path")
+	publishertest.ExpectPermanent(t, f.Deliver(t.Context(), lines(0, 1)), folder, "publisher.path")
 	device, _ := open(t, os.DevNull)
-	expectPermanent(t, device.Deliver(t.Context(), lines(0, 1)), os.DevNull, "publisher.path")
+	publishertest.ExpectPermanent(t, device.Deliver(t.Context(), lines(0, 1)), os.DevNull, "publisher.path")
 }
 
 func TestSecondWriterIsAPermanentError(t *testing.T) {
 	path := inFolder(t)
 	first, _ := open(t, path)
-	mustDeliver(t, first, lines(0, 1))
+	publishertest.Deliver(t, first, lines(0, 1))
 	second, _ := open(t, path)
-	expectPermanent(t, second.Deliver(t.Context(), lines(0, 1)), path, "another process", "publisher.path")
+	publishertest.ExpectPermanent(t, second.Deliver(t.Context(), lines(0, 1)), path, "another process", "publisher.path")
 	expectFile(t, path, text(1))
-	mustDeliver(t, first, lines(1, 1))
+	publishertest.Deliver(t, first, lines(1, 1))
 }
 
 func TestEmptyBatchFindsWhatWouldKeepTheNextOut(t *testing.T) {
@@ -228,7 +216,7 @@ func TestEmptyBatchFindsWhatWouldKeepTheNextOut(t *testing.T) {
 	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	mustDeliver(t, f, nil)
+	publishertest.Deliver(t, f, nil)
 	expectFile(t, path, "")
 }
 
@@ -259,7 +247,7 @@ func TestKilledInTheMiddleOfABatchLosesNothingConfirmed(t *testing.T) {
 		next = w.kill(t)
 
 		f, _ := open(t, path)
-		mustDeliver(t, f, nil)
+		publishertest.Deliver(t, f, nil)
 		expectLines(t, path, next)
 		if err := f.Close(); err != nil {
 			t.Fatal(err)

@@ -2,7 +2,6 @@ package file
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/publishertest"
 )
 
 // testTimeout bounds what a test waits for.
@@ -26,12 +26,7 @@ func open(t *testing.T, path string) (*File, *bytes.Buffer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := f.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return f, &log
+	return publishertest.Closed(t, f), &log
 }
 
 // inFolder is a path in a folder of the test.
@@ -89,15 +84,6 @@ func text(count int) string {
 		b.WriteByte('\n')
 	}
 	return b.String()
-}
-
-func mustDeliver(t *testing.T, d publisher.Deliverer, batch []publisher.Message) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
-	defer cancel()
-	if err := d.Deliver(ctx, batch); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // expectFile wants a file to hold this.

@@ -7,42 +7,21 @@ import (
 	"testing"
 
 	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/publishertest"
 )
 
 // tailing runs Tail until the test ends and returns what it emits.
-func tailing(t *testing.T, path string, from publisher.Start) <-chan string {
+func tailing(t *testing.T, path string, from publisher.Start) <-chan publisher.Received {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	got, ended := make(chan string), make(chan error, 1)
-	go func() {
-		ended <- Tail(ctx, Config{Path: path}, from, func(r publisher.Received) error {
-			select {
-			case got <- r.Topic + " " + string(r.Body):
-			case <-ctx.Done():
-			}
-			return nil
-		})
-	}()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("tail ends with %v", err)
-		}
+	return publishertest.Tailing(t, func(ctx context.Context, emit func(publisher.Received) error) error {
+		return Tail(ctx, Config{Path: path}, from, emit)
 	})
-	return got
 }
 
-func expectLine(t *testing.T, got <-chan string, path string, n int) {
+func expectLine(t *testing.T, got <-chan publisher.Received, path string, n int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
-	defer cancel()
-	select {
-	case l := <-got:
-		if want := path + " " + string(line(n)); l != want {
-			t.Fatalf("got %q, want %q", l, want)
-		}
-	case <-ctx.Done():
-		t.Fatalf("line %d does not come", n)
+	if r := publishertest.Next(t, got); r.Topic != path || string(r.Body) != string(line(n)) {
+		t.Fatalf("got %q of %s, want %q of %s", r.Body, r.Topic, line(n), path)
 	}
 }
 
@@ -56,7 +35,7 @@ func TestTailFromTheOldestFollowsThroughRotation(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		mustDeliver(t, f, lines(n, 1))
+		publishertest.Deliver(t, f, lines(n, 1))
 		expectLine(t, got, path, n)
 	}
 }
@@ -65,15 +44,15 @@ func TestTailLosesNoLineThatCameJustBeforeRotation(t *testing.T) {
 	path := inFolder(t)
 	f, _ := open(t, path)
 	got := tailing(t, path, publisher.StartOldest)
-	mustDeliver(t, f, lines(0, 1))
+	publishertest.Deliver(t, f, lines(0, 1))
 	expectLine(t, got, path, 0) // what is renamed before it is looked at is not of this file
 	n := 1
 	for range 20 {
-		mustDeliver(t, f, lines(n, 10))
+		publishertest.Deliver(t, f, lines(n, 10))
 		if err := os.Rename(path, path+".1"); err != nil {
 			t.Fatal(err)
 		}
-		mustDeliver(t, f, lines(n+10, 1))
+		publishertest.Deliver(t, f, lines(n+10, 1))
 		// Two rotations faster than it looks would lose the one in between.
 		for end := n + 11; n < end; n++ {
 			expectLine(t, got, path, n)
@@ -111,10 +90,10 @@ func TestTailReadsLinesLongerThanItsBuffer(t *testing.T) {
 		long[i] = 'x'
 	}
 	f, _ := open(t, path)
-	mustDeliver(t, f, []publisher.Message{{Body: long}, {Body: line(1)}})
+	publishertest.Deliver(t, f, []publisher.Message{{Body: long}, {Body: line(1)}})
 	got := tailing(t, path, publisher.StartOldest)
-	if l := <-got; l != path+" "+string(long) {
-		t.Errorf("got %d bytes", len(l))
+	if r := publishertest.Next(t, got); string(r.Body) != string(long) {
+		t.Errorf("got %d bytes", len(r.Body))
 	}
 	expectLine(t, got, path, 1)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/walherald/walherald/internal/kafkaserver"
 	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/publishertest"
 )
 
 const apiProduce, apiInitProducerID = 0, 22
@@ -113,7 +114,7 @@ func TestRefusalsTurnAndRepeatNothing(t *testing.T) {
 	d := publisher.Retry(p, 0, publisher.RetryHooks{})
 	const size, batches = 50, 40
 	for b := range batches {
-		mustDeliver(t, d, changes("t", b*size, size))
+		publishertest.Deliver(t, d, publishertest.Changes("t", b*size, size))
 	}
 	if len(refused) != len(codes) {
 		t.Errorf("only %v were refused with, want all of %v", refused, codes)
@@ -137,7 +138,7 @@ func TestRetryRepeatsOnlyWhatIsNotConfirmed(t *testing.T) {
 	})
 	held := 0
 	p := open(t, Config{Addresses: c.ListenAddrs()}, Hooks{Held: func(n int) { held += n }})
-	batch := changes("t", 0, 100)
+	batch := publishertest.Changes("t", 0, 100)
 	if err := p.Deliver(bounded(t), batch); err == nil || publisher.IsPermanent(err) {
 		t.Fatalf("a partition refused, and Deliver returned %v", err)
 	}
@@ -146,7 +147,7 @@ func TestRetryRepeatsOnlyWhatIsNotConfirmed(t *testing.T) {
 		t.Fatalf("%d of %d messages are stored: the test shows nothing", confirmed, len(batch))
 	}
 	refuse = false
-	mustDeliver(t, p, batch)
+	publishertest.Deliver(t, p, batch)
 	if held != confirmed {
 		t.Errorf("%d messages were left out, want the %d that were confirmed", held, confirmed)
 	}
@@ -160,7 +161,7 @@ func TestLeaderThatMovedIsFoundAtOnce(t *testing.T) {
 		if err := c.MoveTopicPartition("t", 0, int32(n%3)); err != nil {
 			t.Fatal(err)
 		}
-		mustDeliver(t, p, changes("t", n*10, 10)) // without a retry
+		publishertest.Deliver(t, p, publishertest.Changes("t", n*10, 10)) // without a retry
 	}
 	expect(t, stored(t, c.ListenAddrs()[0], "t"), 120, 0)
 }
@@ -171,14 +172,14 @@ func TestBrokerThatIsGoneIsReplacedByTheNewLeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := open(t, Config{Addresses: c.ListenAddrs()}, Hooks{})
-	mustDeliver(t, p, changes("t", 0, 10))
+	publishertest.Deliver(t, p, publishertest.Changes("t", 0, 10))
 	if err := c.MoveTopicPartition("t", 0, 1); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.RemoveNode(0); err != nil {
 		t.Fatal(err)
 	}
-	mustDeliver(t, publisher.Retry(p, 0, publisher.RetryHooks{}), changes("t", 10, 10))
+	publishertest.Deliver(t, publisher.Retry(p, 0, publisher.RetryHooks{}), publishertest.Changes("t", 10, 10))
 	expect(t, stored(t, c.ListenAddrs()[1], "t"), 20, 0)
 }
 
@@ -195,7 +196,7 @@ func TestUnknownSequenceBeginsANewEpoch(t *testing.T) {
 			})
 			p := open(t, Config{Addresses: c.ListenAddrs()}, Hooks{})
 			for n := range 3 {
-				mustDeliver(t, p, changes("t", n*10, 10))
+				publishertest.Deliver(t, p, publishertest.Changes("t", n*10, 10))
 			}
 			for i, want := range []producer{{0, 0, 0}, {0, 0, 10}, {0, 1, 0}, {0, 1, 10}} {
 				got := producer{seen[0].ProducerID - seen[i].ProducerID, seen[i].ProducerEpoch - seen[0].ProducerEpoch, seen[i].FirstSequence}
@@ -222,7 +223,7 @@ func TestProducerThatIsNotAcceptedIsReplaced(t *testing.T) {
 		return pass()
 	})
 	p := open(t, Config{Addresses: c.ListenAddrs()}, Hooks{})
-	mustDeliver(t, publisher.Retry(p, 0, publisher.RetryHooks{}), changes("t", 0, 10))
+	publishertest.Deliver(t, publisher.Retry(p, 0, publisher.RetryHooks{}), publishertest.Changes("t", 0, 10))
 	expect(t, stored(t, c.ListenAddrs()[0], "t"), 10, 0)
 }
 
@@ -253,7 +254,7 @@ func TestBrokersWithoutProducerIDsAreWrittenToPlainly(t *testing.T) {
 		p := open(t, Config{Addresses: c.ListenAddrs()}, Hooks{Mode: func(m string) { modes = append(modes, m) }})
 		d := publisher.Retry(p, 0, publisher.RetryHooks{})
 		for n := range 5 {
-			mustDeliver(t, d, changes("t", n*10, 10))
+			publishertest.Deliver(t, d, publishertest.Changes("t", n*10, 10))
 		}
 		if !slices.Equal(modes, []string{ModePlain}) || asked != 1 {
 			t.Errorf("modes are %v after %d questions, want plain after one", modes, asked)
@@ -281,7 +282,7 @@ func TestOneMessageTooLargeIsFoundByHalving(t *testing.T) {
 		return c, p, &skipped
 	}
 	batch := func() []publisher.Message {
-		b := changes("t", 0, 100)
+		b := publishertest.Changes("t", 0, 100)
 		b[61].Body = append(b[61].Body, make([]byte, limit)...)
 		return b
 	}
@@ -294,8 +295,8 @@ func TestOneMessageTooLargeIsFoundByHalving(t *testing.T) {
 	})
 	t.Run("Skip", func(t *testing.T) {
 		c, p, skipped := tooLarge(t, true)
-		mustDeliver(t, p, batch())
-		if !slices.Equal(*skipped, []publisher.ID{testID(61)}) {
+		publishertest.Deliver(t, p, batch())
+		if !slices.Equal(*skipped, []publisher.ID{publishertest.ID(61)}) {
 			t.Errorf("skipped are %v, want change 61 alone", *skipped)
 		}
 		if got := len(stored(t, c.ListenAddrs()[0], "t")); got != 99 {
@@ -325,7 +326,7 @@ func TestCutsTurnAndRepeatNothing(t *testing.T) {
 		case 2: // it arrives after it was given up
 			proxy.Blackhole(true)
 		}
-		mustDeliver(t, d, changes("t", n*size, size))
+		publishertest.Deliver(t, d, publishertest.Changes("t", n*size, size))
 		n++
 	}
 	expect(t, stored(t, s.AdminAddr(), "t"), n*size, 0)
@@ -337,10 +338,10 @@ func TestLateRequestOfAnEarlierEpochIsRefused(t *testing.T) {
 	s := kafkaserver.ForTest(t, kafkaserver.Options{})
 	makeTopic(t, s.AdminAddr(), "t", 1)
 	p := open(t, Config{Addresses: []string{s.Addr()}}, Hooks{})
-	mustDeliver(t, p, changes("t", 0, 10))
+	publishertest.Deliver(t, p, publishertest.Changes("t", 0, 10))
 	part := p.topics["t"].parts[0]
 
-	late := changes("t", 10, 10)
+	late := publishertest.Changes("t", 10, 10)
 	part.queue, part.done = part.queue[:0], 0
 	for i := range late {
 		part.queue = append(part.queue, int32(i))
@@ -351,7 +352,7 @@ func TestLateRequestOfAnEarlierEpochIsRefused(t *testing.T) {
 		t.Fatal("there is no late request")
 	}
 	// The next batch is another one: what was sent cannot be sent again as it was.
-	mustDeliver(t, p, changes("t", 10, 5))
+	publishertest.Deliver(t, p, publishertest.Changes("t", 10, 5))
 	conn, err := p.cluster.any(bounded(t))
 	if err != nil {
 		t.Fatal(err)
@@ -363,14 +364,14 @@ func TestLateRequestOfAnEarlierEpochIsRefused(t *testing.T) {
 	if err := answerError(answer.Topics[0].Partitions[0].ErrorCode, ""); !oneOf(err, kafka.InvalidProducerEpoch) {
 		t.Errorf("a late request was answered with %v", err)
 	}
-	mustDeliver(t, p, changes("t", 15, 5))
+	publishertest.Deliver(t, p, publishertest.Changes("t", 15, 5))
 	expect(t, stored(t, s.AdminAddr(), "t"), 20, 0)
 }
 
 func TestMorePartitionsAreUsedOnceNothingIsUnfinished(t *testing.T) {
 	c := fakes(t, 1, 1)
 	p := open(t, Config{Addresses: c.ListenAddrs()}, Hooks{})
-	mustDeliver(t, p, changes("t", 0, 20))
+	publishertest.Deliver(t, p, publishertest.Changes("t", 0, 20))
 	client := asks(t, c.ListenAddrs()[0])
 	defer client.Close()
 	req := kmsg.NewPtrCreatePartitionsRequest()
@@ -381,13 +382,13 @@ func TestMorePartitionsAreUsedOnceNothingIsUnfinished(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.unfinished = true
-	mustDeliver(t, p, nil)
+	publishertest.Deliver(t, p, nil)
 	if got := p.topics["t"].count; got != 1 {
 		t.Errorf("%d partitions are used while a batch is unfinished", got)
 	}
 	p.unfinished = false
-	mustDeliver(t, p, nil)
-	mustDeliver(t, p, changes("t", 20, 200))
+	publishertest.Deliver(t, p, nil)
+	publishertest.Deliver(t, p, publishertest.Changes("t", 20, 200))
 	used := make(map[int32]bool)
 	for _, r := range stored(t, c.ListenAddrs()[0], "t") {
 		used[r.Partition] = true
@@ -400,21 +401,18 @@ func TestMorePartitionsAreUsedOnceNothingIsUnfinished(t *testing.T) {
 func TestTableWithoutAKeyKeepsItsOrder(t *testing.T) {
 	c := fakes(t, 1, 8)
 	p := open(t, Config{Addresses: c.ListenAddrs()}, Hooks{})
-	batch := changes("t", 0, 300)
+	batch := publishertest.Changes("t", 0, 300)
 	for i := range batch {
 		batch[i].Key, batch[i].Table = nil, fmt.Sprintf("public.t%d", i%10)
 	}
-	mustDeliver(t, p, batch)
+	publishertest.Deliver(t, p, batch)
 	next := make(map[string]int)
 	parts := make(map[int32]bool)
 	for _, r := range stored(t, c.ListenAddrs()[0], "t") {
 		if r.Key != nil {
 			t.Fatalf("record has key %q", r.Key)
 		}
-		var n int
-		if _, err := fmt.Sscanf(string(r.Value), "%d", &n); err != nil {
-			t.Fatal(err)
-		}
+		n := publishertest.Number(t, r.Value, header(r, publisher.AttrID))
 		table := header(r, publisher.AttrTable)
 		if n/10 != next[table] {
 			t.Errorf("change %d of %s comes where %d should", n/10, table, next[table])

@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/walherald/walherald/internal/faultproxy"
 	"github.com/walherald/walherald/internal/kafkaserver"
 	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/publishertest"
 )
 
 // testTimeout bounds what a test waits for.
@@ -34,11 +34,7 @@ func behindProxy(t *testing.T, opts kafkaserver.Options) (*kafkaserver.Server, *
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := proxy.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	publishertest.Closed(t, proxy)
 	opts.Advertise = proxy.Addr()
 	s := kafkaserver.ForTest(t, opts)
 	proxy.Retarget(s.Addr())
@@ -169,75 +165,21 @@ func open(t *testing.T, cfg Config, hooks Hooks, change ...func(*Publisher)) *Pu
 	for _, c := range change {
 		c(p)
 	}
-	t.Cleanup(func() {
-		if err := p.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return p
-}
-
-const (
-	testWriter = "writer-a"
-	testKeys   = 7
-)
-
-// testID is the id of change n.
-func testID(n int) publisher.ID {
-	id, err := publisher.NewID(uint64(1000+n/10), uint64(n%10), 42)
-	if err != nil {
-		panic(err)
-	}
-	return id
-}
-
-// changes makes the messages of the changes from first on, n of them.
-func changes(topic string, first, n int) []publisher.Message {
-	batch := make([]publisher.Message, n)
-	for i := range batch {
-		c := first + i
-		batch[i] = publisher.Message{
-			ID: testID(c), Writer: testWriter, Topic: topic, Table: "public.t", Action: publisher.Insert,
-			Key: fmt.Appendf(nil, "key%d", c%testKeys), Body: fmt.Appendf(nil, "%d %*s", c, 200, "."), CommitTime: int64(c) * 1e6,
-		}
-	}
-	return batch
-}
-
-func mustDeliver(t *testing.T, d publisher.Deliverer, batch []publisher.Message) {
-	t.Helper()
-	if err := d.Deliver(bounded(t), batch); err != nil {
-		t.Fatal(err)
-	}
+	return publishertest.Closed(t, p)
 }
 
 // expect wants the changes below n stored, those of each key in order, and no
 // more than repeats of them twice.
 func expect(t *testing.T, records []*kgo.Record, n, repeats int) {
 	t.Helper()
-	next := make(map[string]int)
-	for k := range testKeys {
-		next[fmt.Sprintf("key%d", k)] = k
-	}
-	seen := 0
-	for _, r := range records {
-		var c int
-		if _, err := fmt.Sscanf(string(r.Value), "%d", &c); err != nil {
-			t.Fatalf("value %q: %v", r.Value, err)
-		}
-		want := next[string(r.Key)]
-		switch {
-		case c > want:
-			t.Fatalf("change %d of %s is stored before %d (partition %d, offset %d)", c, r.Key, want, r.Partition, r.Offset)
-		case c == want:
-			next[string(r.Key)] += testKeys
-			seen++
+	numbers := make([]int, len(records))
+	for i, r := range records {
+		numbers[i] = publishertest.Number(t, r.Value, header(r, publisher.AttrID))
+		if key := publishertest.Key(numbers[i]); string(r.Key) != key {
+			t.Fatalf("change %d has key %q, want %s", numbers[i], r.Key, key)
 		}
 	}
-	if seen != n {
-		t.Errorf("%d changes are stored, want %d", seen, n)
-	}
-	if again := len(records) - seen; again > repeats {
+	if again := publishertest.ExpectOrder(t, numbers, n); again > repeats {
 		t.Errorf("%d changes are stored again, want %d at most", again, repeats)
 	}
 }

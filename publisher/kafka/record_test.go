@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/publishertest"
 )
 
 // decode reads a batch of records with kafka-go, and its header with franz-go.
@@ -79,7 +80,7 @@ func same(t *testing.T, r *protocol.Record, m *publisher.Message, content publis
 func odd(n int) []publisher.Message {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	sizes := []int{0, 1, 10, 63, 64, 7900, 8000, 8191, 8192, 1<<20 - 300, 1 << 20}
-	batch := changes("t", 0, n)
+	batch := publishertest.Changes("t", 0, n)
 	for i := range batch {
 		batch[i].Body = bytes.Repeat([]byte{byte(i)}, sizes[rnd.IntN(len(sizes)-2*(i%2))])
 		batch[i].Key = batch[i].Key[:rnd.IntN(len(batch[i].Key)+1)]
@@ -160,7 +161,7 @@ func FuzzRecord(f *testing.F) {
 	f.Add([]byte("key"), []byte("body"), "public.t", int64(0))
 	f.Add([]byte{}, []byte{}, "", int64(-1))
 	f.Fuzz(func(t *testing.T, key, body []byte, table string, at int64) {
-		m := publisher.Message{ID: testID(1), Table: table, Action: publisher.Update, Key: key, Body: body, CommitTime: at % (1 << 53)}
+		m := publisher.Message{ID: publishertest.ID(1), Table: table, Action: publisher.Update, Key: key, Body: body, CommitTime: at % (1 << 53)}
 		e := newEncoder(publisher.Content{Type: "application/json"}, compress.None)
 		e.begin()
 		e.add(&m)
@@ -177,7 +178,7 @@ func FuzzRecord(f *testing.F) {
 }
 
 func TestHotPathAllocatesNothingForARecord(t *testing.T) {
-	batch := changes("t", 0, 1000)
+	batch := publishertest.Changes("t", 0, 1000)
 	e := newEncoder(publisher.Content{Type: "application/json"}, compress.None)
 	write := func() {
 		e.reset()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/walherald/walherald/internal/kafkaserver"
 	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/publishertest"
 )
 
 func TestConnectionThatWasClosedWhileIdleIsNoFailure(t *testing.T) {
@@ -15,13 +16,13 @@ func TestConnectionThatWasClosedWhileIdleIsNoFailure(t *testing.T) {
 	makeTopic(t, s.AdminAddr(), "t", 3)
 	p := open(t, Config{Addresses: []string{proxy.Addr()}}, Hooks{})
 	for n := range 3 {
-		mustDeliver(t, p, changes("t", n*10, 10))
+		publishertest.Deliver(t, p, publishertest.Changes("t", n*10, 10))
 		proxy.Cut()
 		for _, conn := range p.cluster.conns {
 			conn.used = time.Now().Add(-time.Hour)
 		}
 	}
-	mustDeliver(t, p, nil)
+	publishertest.Deliver(t, p, nil)
 	expect(t, stored(t, s.AdminAddr(), "t"), 30, 0)
 }
 
@@ -32,7 +33,7 @@ func TestTopicThatIsMadeAnewIsWrittenToAgain(t *testing.T) {
 	makeTopic(t, s.AdminAddr(), "t", 3)
 	p := open(t, Config{Addresses: []string{s.Addr()}, MissingTopic: MissingCreate, Partitions: 2}, Hooks{})
 	d := publisher.Retry(p, 0, publisher.RetryHooks{})
-	mustDeliver(t, d, changes("t", 0, 100))
+	publishertest.Deliver(t, d, publishertest.Changes("t", 0, 100))
 
 	client := asks(t, s.AdminAddr())
 	defer client.Close()
@@ -46,8 +47,8 @@ func TestTopicThatIsMadeAnewIsWrittenToAgain(t *testing.T) {
 	}
 	for len(ends(t, client, "t")) > 0 { // until it has gone
 	}
-	mustDeliver(t, d, changes("t", 100, 100))
-	mustDeliver(t, d, changes("t", 200, 5))
+	publishertest.Deliver(t, d, publishertest.Changes("t", 100, 100))
+	publishertest.Deliver(t, d, publishertest.Changes("t", 200, 5))
 	records := stored(t, s.AdminAddr(), "t")
 	if len(records) != 105 {
 		t.Errorf("%d records are in the new topic, want 105", len(records))

@@ -12,6 +12,7 @@ import (
 	"github.com/walherald/walherald/internal/kafkaserver"
 	"github.com/walherald/walherald/internal/testcert"
 	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/publishertest"
 )
 
 const testPassword = "geheim"
@@ -60,7 +61,7 @@ func TestEncryptedAndAuthenticatedConnections(t *testing.T) {
 	n := 0
 	for _, mechanism := range []string{"plain", "scram-sha-256", "scram-sha-512"} {
 		t.Run(mechanism, func(t *testing.T) {
-			mustDeliver(t, open(t, secured(mechanism), Hooks{}), changes("open", n, 10))
+			publishertest.Deliver(t, open(t, secured(mechanism), Hooks{}), publishertest.Changes("open", n, 10))
 			n += 10
 			expect(t, stored(t, s.AdminAddr(), "open"), n, 0)
 			cfg := secured(mechanism)
@@ -79,7 +80,7 @@ func TestEncryptedAndAuthenticatedConnections(t *testing.T) {
 	})
 	t.Run("MissingRightEndsTheRetries", func(t *testing.T) {
 		for _, topic := range []string{"shut", "seen"} {
-			err := open(t, secured("plain"), Hooks{}).Deliver(bounded(t), changes(topic, 0, 1))
+			err := open(t, secured("plain"), Hooks{}).Deliver(bounded(t), publishertest.Changes(topic, 0, 1))
 			if !publisher.IsPermanent(err) || !strings.Contains(err.Error(), "kafka-acls.sh") {
 				t.Errorf("topic %s: %v, want a permanent error that says which right is missing", topic, err)
 			}
@@ -123,7 +124,7 @@ func TestClientCertificatesAreShown(t *testing.T) {
 	}
 	cfg.TLS = cfg.TLS.Clone()
 	cfg.TLS.Certificates = []tls.Certificate{pair}
-	mustDeliver(t, open(t, cfg, Hooks{}), changes("t", 0, 10))
+	publishertest.Deliver(t, open(t, cfg, Hooks{}), publishertest.Changes("t", 0, 10))
 	expect(t, stored(t, s.AdminAddr(), "t"), 10, 0)
 }
 
@@ -160,7 +161,7 @@ func TestEveryCompressionIsTaken(t *testing.T) {
 	s := kafkaserver.ForTest(t, kafkaserver.Options{})
 	for _, compression := range []string{"none", "gzip", "snappy", "lz4", "zstd"} {
 		makeTopic(t, s.AdminAddr(), compression, 2)
-		mustDeliver(t, open(t, Config{Addresses: []string{s.Addr()}, Compression: compression}, Hooks{}), changes(compression, 0, 10_000))
+		publishertest.Deliver(t, open(t, Config{Addresses: []string{s.Addr()}, Compression: compression}, Hooks{}), publishertest.Changes(compression, 0, 10_000))
 		expect(t, stored(t, s.AdminAddr(), compression), 10_000, 0)
 	}
 }

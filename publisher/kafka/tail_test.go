@@ -8,38 +8,15 @@ import (
 
 	"github.com/walherald/walherald/internal/kafkaserver"
 	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/publishertest"
 )
 
-// tailing collects what Tail reads, in a goroutine that ends with the test.
-func tailing(t *testing.T, cfg Config, prefix string, from publisher.Start) (received chan publisher.Received) {
+// tailing runs Tail until the test ends and returns what it emits.
+func tailing(t *testing.T, cfg Config, prefix string, from publisher.Start) <-chan publisher.Received {
 	t.Helper()
-	received = make(chan publisher.Received, 10_000)
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() {
-		ended <- Tail(ctx, cfg, prefix, from, func(r publisher.Received) error {
-			received <- r
-			return nil
-		})
-	}()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("Tail ended with %v", err)
-		}
+	return publishertest.Tailing(t, func(ctx context.Context, emit func(publisher.Received) error) error {
+		return Tail(ctx, cfg, prefix, from, emit)
 	})
-	return received
-}
-
-func next(t *testing.T, received chan publisher.Received) publisher.Received {
-	t.Helper()
-	select {
-	case r := <-received:
-		return r
-	case <-bounded(t).Done():
-		t.Fatal("Tail reads nothing")
-		return publisher.Received{}
-	}
 }
 
 func TestTailReadsWhatConsumersGet(t *testing.T) {
@@ -52,14 +29,14 @@ func TestTailReadsWhatConsumersGet(t *testing.T) {
 	p := open(t, cfg, Hooks{})
 	d := publisher.Retry(p, 0, publisher.RetryHooks{})
 	const size = 50
-	mustDeliver(t, p, changes("other", 0, size))
-	mustDeliver(t, p, changes("cdc.a", size, size))
-	mustDeliver(t, p, changes("cdc.b", 2*size, size))
+	publishertest.Deliver(t, p, publishertest.Changes("other", 0, size))
+	publishertest.Deliver(t, p, publishertest.Changes("cdc.a", size, size))
+	publishertest.Deliver(t, p, publishertest.Changes("cdc.b", 2*size, size))
 
 	all := tailing(t, cfg, "cdc.", publisher.StartOldest)
 	got := make(map[int]publisher.Received)
 	for range 2 * size {
-		r := next(t, all)
+		r := publishertest.Next(t, all)
 		var n int
 		if _, err := fmt.Sscanf(string(r.Body), "%d", &n); err != nil {
 			t.Fatal(err)
@@ -67,7 +44,7 @@ func TestTailReadsWhatConsumersGet(t *testing.T) {
 		got[n] = r
 	}
 	for n := size; n < 3*size; n++ {
-		r, m := got[n], changes("", n, 1)[0]
+		r, m := got[n], publishertest.Changes("", n, 1)[0]
 		topic := map[bool]string{true: "cdc.a", false: "cdc.b"}[n < 2*size]
 		if r.Topic != topic || string(r.Key) != string(m.Key) || r.Encoding != "gzip" || time.Since(r.Stored) > time.Hour ||
 			len(r.Attributes) != 7 || r.Attributes[0] != (publisher.Attribute{Name: publisher.AttrID, Value: m.ID.String()}) {
@@ -77,10 +54,10 @@ func TestTailReadsWhatConsumersGet(t *testing.T) {
 
 	// It goes on after a cut, and finds topics that are new.
 	proxy.Cut()
-	mustDeliver(t, d, changes("cdc.a", 3*size, 1))
-	mustDeliver(t, d, changes("cdc.new", 3*size+1, 1))
+	publishertest.Deliver(t, d, publishertest.Changes("cdc.a", 3*size, 1))
+	publishertest.Deliver(t, d, publishertest.Changes("cdc.new", 3*size+1, 1))
 	for range 2 {
-		if r := next(t, all); r.Topic != "cdc.a" && r.Topic != "cdc.new" {
+		if r := publishertest.Next(t, all); r.Topic != "cdc.a" && r.Topic != "cdc.new" {
 			t.Errorf("read from %s", r.Topic)
 		}
 	}
@@ -90,11 +67,11 @@ func TestTailFromNowLeavesOutWhatWasBefore(t *testing.T) {
 	c := fakes(t, 2, 3)
 	cfg := Config{Addresses: c.ListenAddrs()}
 	p := open(t, cfg, Hooks{})
-	mustDeliver(t, p, changes("t", 0, 100))
+	publishertest.Deliver(t, p, publishertest.Changes("t", 0, 100))
 	now := tailing(t, cfg, "t", publisher.StartNow)
 	// When it has begun is not known: changes are made until one is read.
 	for n := 100; ; n++ {
-		mustDeliver(t, p, changes("t", n, 1))
+		publishertest.Deliver(t, p, publishertest.Changes("t", n, 1))
 		select {
 		case r := <-now:
 			var got int
@@ -113,7 +90,7 @@ func TestTailFromNowLeavesOutWhatWasBefore(t *testing.T) {
 func TestTailEndsWithTheErrorOfEmit(t *testing.T) {
 	c := fakes(t, 1, 1)
 	cfg := Config{Addresses: c.ListenAddrs()}
-	mustDeliver(t, open(t, cfg, Hooks{}), changes("t", 0, 10))
+	publishertest.Deliver(t, open(t, cfg, Hooks{}), publishertest.Changes("t", 0, 10))
 	want := fmt.Errorf("full")
 	n := 0
 	err := Tail(bounded(t), cfg, "t", publisher.StartOldest, func(publisher.Received) error {

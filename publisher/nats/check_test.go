@@ -18,6 +18,7 @@ import (
 	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/internal/natsserver"
 	"github.com/walherald/walherald/internal/testcert"
+	"github.com/walherald/walherald/publisher/publishertest"
 )
 
 // checkURL checks topic cdc on a server and wants a remedy for whatever is wrong.
@@ -37,19 +38,6 @@ func checkConfig(t *testing.T, cfg Config, subjects ...string) []config.Finding 
 	return found
 }
 
-// expectFinding wants one finding of this severity and path that says all of
-// the words, in what was found or in the remedy.
-func expectFinding(t *testing.T, found []config.Finding, s config.Severity, path string, words ...string) {
-	t.Helper()
-	for _, f := range found {
-		text := f.What + "\n" + f.Remedy
-		if f.Severity == s && f.Path == path && !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) }) {
-			return
-		}
-	}
-	t.Errorf("no finding %q of %s says %q; found:\n%+v", s, path, words, found)
-}
-
 // worst returns the worst severity found.
 func worst(found []config.Finding) config.Severity {
 	s := config.FindingOK
@@ -65,11 +53,11 @@ func TestCheckFindsNothingWrongWithAServerThatIsReady(t *testing.T) {
 	if worst(found) != config.FindingOK {
 		t.Errorf("found %+v", found)
 	}
-	expectFinding(t, found, config.FindingOK, "publisher.address", "NATS "+server.VERSION, srv.Addr().String())
-	expectFinding(t, found, config.FindingOK, "publisher.address", "JetStream is enabled")
-	expectFinding(t, found, config.FindingOK, "publisher.topic", "stream cdc", "would be created for cdc.>")
-	expectFinding(t, found, config.FindingOK, "publisher.topic", "fast ingest")
-	expectFinding(t, found, config.FindingOK, "publisher.oversize", "1MiB", "max_payload", "stop walherald")
+	publishertest.ExpectFinding(t, found, config.FindingOK, "publisher.address", "NATS "+server.VERSION, srv.Addr().String())
+	publishertest.ExpectFinding(t, found, config.FindingOK, "publisher.address", "JetStream is enabled")
+	publishertest.ExpectFinding(t, found, config.FindingOK, "publisher.topic", "stream cdc", "would be created for cdc.>")
+	publishertest.ExpectFinding(t, found, config.FindingOK, "publisher.topic", "fast ingest")
+	publishertest.ExpectFinding(t, found, config.FindingOK, "publisher.oversize", "1MiB", "max_payload", "stop walherald")
 }
 
 func TestCheckLeavesNothingBehind(t *testing.T) {
@@ -108,14 +96,14 @@ func TestCheckTellsHowMessagesWillBeWritten(t *testing.T) {
 	if worst(found) != config.FindingOK {
 		t.Errorf("found %+v", found)
 	}
-	expectFinding(t, found, config.FindingOK, "publisher.topic", "stream cdc exists", "cdc.>")
-	expectFinding(t, found, config.FindingOK, "publisher.topic", "message ids", "allow_batched")
-	expectFinding(t, found, config.FindingOK, "publisher.oversize", "4KiB", "max_msg_size", "dropped")
+	publishertest.ExpectFinding(t, found, config.FindingOK, "publisher.topic", "stream cdc exists", "cdc.>")
+	publishertest.ExpectFinding(t, found, config.FindingOK, "publisher.topic", "message ids", "allow_batched")
+	publishertest.ExpectFinding(t, found, config.FindingOK, "publisher.oversize", "4KiB", "max_msg_size", "dropped")
 
 	// The advice can be followed.
 	cfg.AllowBatchPublish = true
 	makeStream(t, url, cfg)
-	expectFinding(t, checkURL(t, url), config.FindingOK, "publisher.topic", "fast ingest")
+	publishertest.ExpectFinding(t, checkURL(t, url), config.FindingOK, "publisher.topic", "fast ingest")
 }
 
 func TestCheckJudgesWhetherTheStreamTakesTheSubjects(t *testing.T) {
@@ -141,7 +129,7 @@ func TestCheckJudgesWhetherTheStreamTakesTheSubjects(t *testing.T) {
 			cfg := jetstream.StreamConfig{Name: "cdc", Subjects: test.takes}
 			cfg.NoAck = slices.Contains(test.takes, ">") // which the server asks for: its own answers would be taken, too
 			makeStream(t, url, cfg)
-			expectFinding(t, checkURL(t, url, test.published...), test.want, "publisher.topic", test.words...)
+			publishertest.ExpectFinding(t, checkURL(t, url, test.published...), test.want, "publisher.topic", test.words...)
 		})
 	}
 }
@@ -150,14 +138,14 @@ func TestCheckFindsTheStreamOfTheTopicUnderAnotherName(t *testing.T) {
 	url := natsserver.InProcess(t).ClientURL()
 	makeStream(t, url, jetstream.StreamConfig{Name: "CHANGES", Subjects: []string{"cdc.>"}})
 	found := checkURL(t, url)
-	expectFinding(t, found, config.FindingOK, "publisher.topic", "stream CHANGES exists")
-	expectFinding(t, found, config.FindingOK, "publisher.topic", "stream CHANGES takes every subject")
+	publishertest.ExpectFinding(t, found, config.FindingOK, "publisher.topic", "stream CHANGES exists")
+	publishertest.ExpectFinding(t, found, config.FindingOK, "publisher.topic", "stream CHANGES takes every subject")
 }
 
 func TestCheckRefusesAStreamThatNeverAcknowledges(t *testing.T) {
 	url := natsserver.InProcess(t).ClientURL()
 	makeStream(t, url, jetstream.StreamConfig{Name: "cdc", Subjects: []string{"cdc.>"}, NoAck: true})
-	expectFinding(t, checkURL(t, url), config.FindingError, "publisher.topic", "stream cdc does not acknowledge", "--ack")
+	publishertest.ExpectFinding(t, checkURL(t, url), config.FindingError, "publisher.topic", "stream cdc does not acknowledge", "--ack")
 }
 
 func TestCheckRefusesAStreamThatIsSealed(t *testing.T) {
@@ -166,12 +154,12 @@ func TestCheckRefusesAStreamThatIsSealed(t *testing.T) {
 	makeStream(t, url, cfg)
 	cfg.Sealed = true
 	makeStream(t, url, cfg)
-	expectFinding(t, checkURL(t, url), config.FindingError, "publisher.topic", "stream cdc is sealed")
+	publishertest.ExpectFinding(t, checkURL(t, url), config.FindingError, "publisher.topic", "stream cdc is sealed")
 }
 
 func TestCheckNamesJetStreamThatIsOff(t *testing.T) {
 	url := natsserver.InProcess(t, func(o *server.Options) { o.JetStream = false }).ClientURL()
-	expectFinding(t, checkURL(t, url), config.FindingError, "publisher.address", "JetStream turned off", "-js")
+	publishertest.ExpectFinding(t, checkURL(t, url), config.FindingError, "publisher.address", "JetStream turned off", "-js")
 }
 
 func TestCheckNamesAccountWithoutJetStream(t *testing.T) {
@@ -181,7 +169,7 @@ func TestCheckNamesAccountWithoutJetStream(t *testing.T) {
 		o.Users = []*server.User{{Username: "u", Password: "p", Account: plain}}
 	}).ClientURL()
 	url = strings.Replace(url, "nats://", "nats://u:p@", 1)
-	expectFinding(t, checkURL(t, url), config.FindingError, "publisher.address", "not enabled for this account", "enable JetStream for the account")
+	publishertest.ExpectFinding(t, checkURL(t, url), config.FindingError, "publisher.address", "not enabled for this account", "enable JetStream for the account")
 }
 
 func TestCheckNamesTheRightThatIsMissing(t *testing.T) {
@@ -191,7 +179,7 @@ func TestCheckNamesTheRightThatIsMissing(t *testing.T) {
 		}}}
 	}).ClientURL()
 	url = strings.Replace(url, "nats://", "nats://u:p@", 1)
-	expectFinding(t, checkURL(t, url), config.FindingError, "publisher.address", "$JS.API.STREAM.INFO.cdc", "let the user publish to $JS.API.>")
+	publishertest.ExpectFinding(t, checkURL(t, url), config.FindingError, "publisher.address", "$JS.API.STREAM.INFO.cdc", "let the user publish to $JS.API.>")
 }
 
 func TestCheckNeverShowsThePassword(t *testing.T) {
@@ -212,7 +200,7 @@ func TestCheckNeverShowsThePassword(t *testing.T) {
 		"nats://u:geheim/x@" + address:  {"no URL"},
 	} {
 		found := checkURL(t, url)
-		expectFinding(t, found, config.FindingError, "publisher.address", words...)
+		publishertest.ExpectFinding(t, found, config.FindingError, "publisher.address", words...)
 		if text := fmt.Sprintf("%+v", found); strings.Contains(text, "geheim") {
 			t.Errorf("the password is shown: %s", text)
 		}
@@ -232,7 +220,7 @@ func TestCheckNamesServerThatIsNotThere(t *testing.T) {
 	if len(found) != 1 {
 		t.Errorf("found %+v without a connection", found)
 	}
-	expectFinding(t, found, config.FindingError, "publisher.address", address, "start nats-server there")
+	publishertest.ExpectFinding(t, found, config.FindingError, "publisher.address", address, "start nats-server there")
 }
 
 func TestCheckTellsWhatIsWrongWithTLS(t *testing.T) {
@@ -242,10 +230,10 @@ func TestCheckTellsWhatIsWrongWithTLS(t *testing.T) {
 	})
 	url := "nats://" + srv.Addr().String()
 	// The client speaks TLS by itself where the server demands it.
-	expectFinding(t, checkURL(t, url), config.FindingError, "publisher.caCert", "unknown authority", "publisher.enableTLS: true")
+	publishertest.ExpectFinding(t, checkURL(t, url), config.FindingError, "publisher.caCert", "unknown authority", "publisher.enableTLS: true")
 	secure := Config{URLs: []string{url}, Topic: "cdc", Options: []natsgo.Option{natsgo.Secure(&tls.Config{MinVersion: tls.VersionTLS12})}}
 	secure.URLs = []string{natsserver.InProcess(t).ClientURL()}
-	expectFinding(t, checkConfig(t, secure), config.FindingError, "publisher.enableTLS", "turn TLS on in the server")
+	publishertest.ExpectFinding(t, checkConfig(t, secure), config.FindingError, "publisher.enableTLS", "turn TLS on in the server")
 }
 
 func TestFastIngestIsExpectedFromItsFirstVersionOn(t *testing.T) {

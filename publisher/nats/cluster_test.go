@@ -14,6 +14,7 @@ import (
 
 	"github.com/walherald/walherald/internal/natsserver"
 	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/publishertest"
 )
 
 // killLeader kills the stream's leader, waits for another one and starts it again.
@@ -58,7 +59,7 @@ func TestLeaderLostUnderLoadLosesNothingAndRepeatsNothing(t *testing.T) {
 		// What was on its way to a leader that is lost is never answered.
 		p, _ := open(t, mode, urls, func(p *Publisher) { p.stall = 1500 * time.Millisecond })
 		failed := 0
-		l := startLoad(t, retrying(p, &failed), 500)
+		l := startLoad(t, publishertest.Retrying(p, &failed), 500)
 		for round := range 2 {
 			l.next(t, 3)
 			if round%2 == 0 {
@@ -88,10 +89,10 @@ func TestOtherWritersInAClusterCauseNoLossAndNoDisorder(t *testing.T) {
 		p, _ := open(t, mode, urls)
 		end := intrude(t, urls[0])
 		failed := 0
-		d := retrying(p, &failed)
+		d := publishertest.Retrying(p, &failed)
 		const batches, size = 6, 100
 		for b := range batches {
-			mustDeliver(t, d, changes(b*size, size))
+			publishertest.Deliver(t, d, changes(b*size, size))
 		}
 		if end() == 0 {
 			t.Fatal("the other writer has published nothing")
@@ -125,7 +126,7 @@ func TestClusterWithoutALeaderIsWaitedFor(t *testing.T) {
 			}
 		}
 	}})
-	mustDeliver(t, d, changes(0, 100))
+	publishertest.Deliver(t, d, changes(0, 100))
 	if failed < 4 {
 		t.Errorf("%d attempts have failed, want 4 until there is a majority", failed)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/walherald/walherald/internal/natsserver"
 	"github.com/walherald/walherald/internal/testcert"
 	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/publishertest"
 )
 
 // keyPair makes a pair of keys and returns its public key.
@@ -214,7 +215,7 @@ func TestEachKindOfCredentialsLogsInAndIsNeverShown(t *testing.T) {
 				}
 				wrongLog, err = loggedDelivery(t, l.wrong)
 			}
-			expectPermanent(t, err, "publisher.")
+			publishertest.ExpectPermanent(t, err, "publisher.")
 			for _, secret := range l.secrets {
 				if strings.Contains(log+wrongLog+err.Error(), secret) {
 					t.Errorf("a secret is shown: %s%s%v", log, wrongLog, err)
@@ -242,11 +243,11 @@ func TestFileOfCredentialsThatCannotBeUsedIsAPermanentErrorThatNamesItsKey(t *te
 		}
 		cfg := Config{URLs: []string{url}, Topic: "cdc", Credentials: c}
 		_, err := loggedDelivery(t, cfg)
-		expectPermanent(t, err, key, path)
+		publishertest.ExpectPermanent(t, err, key, path)
 		if strings.Contains(err.Error(), "geheim") {
 			t.Errorf("the file is shown: %v", err)
 		}
-		expectFinding(t, checkConfig(t, cfg), config.FindingError, key, path)
+		publishertest.ExpectFinding(t, checkConfig(t, cfg), config.FindingError, key, path)
 	}
 	if _, err := loggedDelivery(t, Config{URLs: []string{url}, Credentials: Credentials{CredsFile: "/missing"}}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
@@ -259,11 +260,11 @@ func TestRenewedCredentialsAreReadAtTheNextConnection(t *testing.T) {
 	stranger, _ := keyPair(t, nkeys.CreateAccount)
 	path := secretFile(t, userCreds(t, stranger))
 	p := New(Config{URLs: []string{url}, Topic: "cdc", Credentials: Credentials{CredsFile: path}}, Hooks{}, slog.New(slog.DiscardHandler))
-	expectPermanent(t, p.Deliver(t.Context(), nil), "credsFile")
+	publishertest.ExpectPermanent(t, p.Deliver(t.Context(), nil), "credsFile")
 	if err := os.WriteFile(path, []byte(creds()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	mustDeliver(t, p, changes(0, 1))
+	publishertest.Deliver(t, p, changes(0, 1))
 	if err := p.Close(); err != nil {
 		t.Error(err)
 	}
@@ -286,7 +287,7 @@ func TestMissingRightsEndTheRetriesAndAreNamed(t *testing.T) {
 			p := New(Config{URLs: []string{srv.ClientURL()}, Topic: "cdc", Credentials: Credentials{User: "u", Password: "p"}},
 				Hooks{}, slog.New(slog.DiscardHandler))
 			failed := 0
-			expectPermanent(t, retrying(p, &failed).Deliver(t.Context(), changes(0, 10)), "ermissions", "$JS.API.>", "cdc.>")
+			publishertest.ExpectPermanent(t, publishertest.Retrying(p, &failed).Deliver(t.Context(), changes(0, 10)), "ermissions", "$JS.API.>", "cdc.>")
 			if failed > 0 {
 				t.Errorf("%d more attempts are made", failed)
 			}

@@ -9,6 +9,7 @@ import (
 	"github.com/walherald/walherald/internal/faultproxy"
 	"github.com/walherald/walherald/internal/natsserver"
 	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/publishertest"
 )
 
 // withCuts delivers batches, each with a cut planned somewhere in it, and wants
@@ -19,13 +20,13 @@ func withCuts(t *testing.T, mode string, plan func(proxy *faultproxy.Proxy, at f
 	proxy, proxied := through(t, url)
 	p, _ := open(t, mode, []string{proxied})
 	failed := 0
-	d := retrying(p, &failed)
-	mustDeliver(t, d, nil)
+	d := publishertest.Retrying(p, &failed)
+	publishertest.Deliver(t, d, nil)
 	random := rand.New(rand.NewPCG(1, 2))
 	const cuts, size = 20, 300
 	for round := range cuts {
 		plan(proxy, random.Float64())
-		mustDeliver(t, d, changes(round*size, size))
+		publishertest.Deliver(t, d, changes(round*size, size))
 	}
 	if failed < cuts {
 		t.Errorf("%d attempts have failed, want one for each of %d cuts", failed, cuts)
@@ -36,7 +37,7 @@ func withCuts(t *testing.T, mode string, plan func(proxy *faultproxy.Proxy, at f
 func TestBatchCutAnywhereIsStoredOnceAndInOrder(t *testing.T) {
 	forBothModes(t, func(t *testing.T, mode string) {
 		withCuts(t, mode, func(proxy *faultproxy.Proxy, at float64) {
-			proxy.CutAfter(int64(at * 300 * bodySize))
+			proxy.CutAfter(int64(at * 300 * publishertest.BodySize))
 		})
 	})
 }
@@ -117,7 +118,7 @@ func TestServerKilledUnderLoadLosesNothingConfirmedAndRepeatsNothing(t *testing.
 		makeStream(t, server.URL(), streamFor(mode))
 		p, _ := open(t, mode, []string{server.URL()})
 		failed := 0
-		l := startLoad(t, retrying(p, &failed), 500)
+		l := startLoad(t, publishertest.Retrying(p, &failed), 500)
 		for round := range 5 {
 			confirmed := l.next(t, 5+round)
 			if err := server.Kill(); err != nil {
@@ -144,10 +145,10 @@ func TestNewPublisherLeavesOutWhatTheStreamHolds(t *testing.T) {
 		url := natsserver.InProcess(t).ClientURL()
 		makeStream(t, url, streamFor(mode))
 		first, _ := open(t, mode, []string{url})
-		mustDeliver(t, first, changes(0, 500))
+		publishertest.Deliver(t, first, changes(0, 500))
 		second, told := open(t, mode, []string{url})
 		for n := 200; n < 800; n += 70 {
-			mustDeliver(t, second, changes(n, min(70, 800-n)))
+			publishertest.Deliver(t, second, changes(n, min(70, 800-n)))
 		}
 		if told.held != 300 {
 			t.Errorf("%d messages are told of as held, want 300", told.held)
@@ -166,9 +167,9 @@ func TestAnotherWritersPositionLeavesNothingOut(t *testing.T) {
 		for i := range other {
 			other[i].Writer = "writer-b"
 		}
-		mustDeliver(t, p, other)
+		publishertest.Deliver(t, p, other)
 		// One batch in which the writer changes, with ids that were there before.
-		mustDeliver(t, p, append(other[490:], changes(0, 100)...))
+		publishertest.Deliver(t, p, append(other[490:], changes(0, 100)...))
 		if told.held != 10 {
 			t.Errorf("%d messages are told of as held, want the 10 of the first writer", told.held)
 		}
@@ -187,7 +188,7 @@ func TestServerThatIsNotThereYetIsWaitedFor(t *testing.T) {
 			t.Fatalf("ping of a server that is not there: %v", err)
 		}
 		d := publisher.Retry(p, 0, publisher.RetryHooks{Failed: func(error, *publisher.Message, time.Duration) { proxy.Refuse(false) }})
-		mustDeliver(t, d, changes(0, 10))
+		publishertest.Deliver(t, d, changes(0, 10))
 		expectExactly(t, stored(t, url), 10)
 	})
 }
@@ -199,7 +200,7 @@ func TestServerThatStopsAnsweringIsNoticedAndRiddenOut(t *testing.T) {
 		makeStream(t, url, streamFor(mode))
 		proxy, proxied := through(t, url)
 		p, _ := open(t, mode, []string{proxied}, func(p *Publisher) { p.stall = 300 * time.Millisecond })
-		mustDeliver(t, p, changes(0, 10))
+		publishertest.Deliver(t, p, changes(0, 10))
 		proxy.Blackhole(true)
 		attempts := 0
 		d := publisher.Retry(p, 0, publisher.RetryHooks{Failed: func(error, *publisher.Message, time.Duration) {
@@ -209,7 +210,7 @@ func TestServerThatStopsAnsweringIsNoticedAndRiddenOut(t *testing.T) {
 		}})
 		// More than the buffers on the way take, so that writing itself blocks.
 		const n = 40_000
-		mustDeliver(t, d, changes(10, n))
+		publishertest.Deliver(t, d, changes(10, n))
 		if attempts < 3 {
 			t.Errorf("%d attempts have failed, want 3", attempts)
 		}
@@ -222,7 +223,7 @@ func TestCancelledContextIsNeverADelivery(t *testing.T) {
 		url := natsserver.InProcess(t).ClientURL()
 		makeStream(t, url, streamFor(mode))
 		p, _ := open(t, mode, []string{url})
-		mustDeliver(t, p, changes(0, 10))
+		publishertest.Deliver(t, p, changes(0, 10))
 		cancelled, cancel := context.WithCancel(t.Context())
 		cancel()
 		for name, batch := range map[string][]publisher.Message{"new": changes(10, 10), "held": changes(0, 10), "empty": nil} {
@@ -230,7 +231,7 @@ func TestCancelledContextIsNeverADelivery(t *testing.T) {
 				t.Errorf("%s batch with a cancelled context: %v", name, err)
 			}
 		}
-		mustDeliver(t, p, changes(10, 10))
+		publishertest.Deliver(t, p, changes(10, 10))
 		expectExactly(t, stored(t, url), 20)
 	})
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/walherald/walherald/internal/faultproxy"
 	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/publishertest"
 )
 
 // testTimeout bounds what a test waits for.
@@ -60,19 +61,7 @@ func open(t *testing.T, mode string, urls []string, change ...func(*Publisher)) 
 	for _, c := range change {
 		c(p)
 	}
-	t.Cleanup(func() {
-		if err := p.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return p, r
-}
-
-// retrying wraps p as the service does and counts the attempts that failed.
-func retrying(p *Publisher, failed *int) publisher.Deliverer {
-	return publisher.Retry(p, testTimeout, publisher.RetryHooks{
-		Failed: func(error, *publisher.Message, time.Duration) { *failed++ },
-	})
+	return publishertest.Closed(t, p), r
 }
 
 // through puts a proxy before the server.
@@ -82,49 +71,17 @@ func through(t *testing.T, url string) (*faultproxy.Proxy, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := proxy.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return proxy, "nats://" + proxy.Addr()
+	return publishertest.Closed(t, proxy), "nats://" + proxy.Addr()
 }
 
-const (
-	testWriter = "writer-a"
-	testKeys   = 7
-	bodySize   = 200 // at least
-)
-
-// testID is the id of change n.
-func testID(n int) publisher.ID {
-	id, err := publisher.NewID(uint64(1000+n/10), uint64(n%10), 42)
-	if err != nil {
-		panic(err)
-	}
-	return id
-}
-
-// changes makes the messages of the changes from first on, n of them.
+// changes makes the messages of the changes from first on, n of them, on three
+// subjects in turn.
 func changes(first, n int) []publisher.Message {
-	batch := make([]publisher.Message, n)
+	batch := publishertest.Changes("", first, n)
 	for i := range batch {
-		c := first + i
-		batch[i] = publisher.Message{
-			ID: testID(c), Writer: testWriter, Topic: fmt.Sprintf("cdc.t%d", c%3), Table: "public.t",
-			Action: publisher.Insert, Key: fmt.Appendf(nil, "key%d", c%testKeys), Body: fmt.Appendf(nil, "%d %*s", c, bodySize, "."),
-		}
+		batch[i].Topic = fmt.Sprintf("cdc.t%d", (first+i)%3)
 	}
 	return batch
-}
-
-func mustDeliver(t *testing.T, d publisher.Deliverer, batch []publisher.Message) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
-	defer cancel()
-	if err := d.Deliver(ctx, batch); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // stored reads the numbers of the changes in the stream, in its order; those of
@@ -133,20 +90,25 @@ func stored(t *testing.T, url string) []int {
 	t.Helper()
 	var numbers []int
 	for _, m := range storedMessages(t, url) {
-		got, writer := EventID(m.Headers())
-		if writer != testWriter {
-			continue
+		if id, writer := EventID(m.Headers()); writer == publishertest.Writer {
+			numbers = append(numbers, publishertest.Number(t, m.Data(), id))
 		}
-		var n int
-		if _, err := fmt.Sscanf(string(m.Data()), "%d", &n); err != nil {
-			t.Fatalf("body %q: %v", m.Data(), err)
-		}
-		if got != testID(n).String() {
-			t.Fatalf("change %d has id %s", n, got)
-		}
-		numbers = append(numbers, n)
 	}
 	return numbers
+}
+
+// jetStream connects to a server until end is called.
+func jetStream(t *testing.T, url string) (js jetstream.JetStream, end func()) {
+	t.Helper()
+	nc, err := natsgo.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	js, err = jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js, nc.Close
 }
 
 // storedMessages reads everything from stream cdc.
@@ -154,15 +116,8 @@ func storedMessages(t *testing.T, url string) []jetstream.Msg {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
-	nc, err := natsgo.Connect(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js, end := jetStream(t, url)
+	defer end()
 	for {
 		all, err := readAll(ctx, t, js)
 		if err == nil {
@@ -225,15 +180,8 @@ func withJetStream(t *testing.T, url string, ask func(context.Context, jetstream
 	// Not that of the test, which has ended when a cleanup asks.
 	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	defer cancel()
-	nc, err := natsgo.Connect(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js, end := jetStream(t, url)
+	defer end()
 	untilAnswered(ctx, t, func(ctx context.Context) error { return ask(ctx, js) })
 }
 

@@ -12,25 +12,12 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/walherald/walherald/internal/natsserver"
 	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/publishertest"
 )
-
-// expectPermanent wants an error that says all of the words and ends retries.
-func expectPermanent(t *testing.T, err error, words ...string) {
-	t.Helper()
-	if !publisher.IsPermanent(err) {
-		t.Fatalf("got %v, want a permanent error", err)
-	}
-	for _, w := range words {
-		if !strings.Contains(err.Error(), w) {
-			t.Errorf("%q does not say %q", err, w)
-		}
-	}
-}
 
 // oversizeLimits are the two ways a message can be too large.
 var oversizeLimits = map[string]struct {
@@ -62,8 +49,8 @@ func TestOversizeStopsAfterWhatCameBeforeIsStored(t *testing.T) {
 	withOversize(t, func(t *testing.T, mode, url string, batch []publisher.Message) {
 		p, _ := open(t, mode, []string{url})
 		failed := 0
-		err := retrying(p, &failed).Deliver(t.Context(), batch)
-		expectPermanent(t, err, "public.t", `"key5"`, "8192 bytes", "publisher.oversize")
+		err := publishertest.Retrying(p, &failed).Deliver(t.Context(), batch)
+		publishertest.ExpectPermanent(t, err, "public.t", `"key-5"`, "8192 bytes", "publisher.oversize")
 		expectExactly(t, stored(t, url), 5)
 		if failed > 0 {
 			t.Errorf("%d more attempts are made", failed)
@@ -74,11 +61,11 @@ func TestOversizeStopsAfterWhatCameBeforeIsStored(t *testing.T) {
 func TestOversizeIsSkippedAloneAndToldOf(t *testing.T) {
 	withOversize(t, func(t *testing.T, mode, url string, batch []publisher.Message) {
 		p, told := open(t, mode, []string{url}, func(p *Publisher) { p.cfg.SkipOversize = true })
-		mustDeliver(t, p, batch)
+		publishertest.Deliver(t, p, batch)
 		if got, want := stored(t, url), []int{0, 1, 2, 3, 4, 6, 7, 8, 9}; !slices.Equal(got, want) {
 			t.Errorf("stream holds %v, want %v", got, want)
 		}
-		if want := []publisher.ID{testID(5)}; !slices.Equal(told.skipped, want) {
+		if want := []publisher.ID{publishertest.ID(5)}; !slices.Equal(told.skipped, want) {
 			t.Errorf("skipped %v, want %v", told.skipped, want)
 		}
 	})
@@ -88,10 +75,10 @@ func TestOversizeIsSkippedAloneAndToldOf(t *testing.T) {
 func TestLargestMessageIsTaken(t *testing.T) {
 	withOversize(t, func(t *testing.T, mode, url string, batch []publisher.Message) {
 		p, _ := open(t, mode, []string{url})
-		mustDeliver(t, p, batch[:1])
+		publishertest.Deliver(t, p, batch[:1])
 		room := p.session.limit - p.session.headerSize(&batch[5])
 		batch[5].Body = batch[5].Body[:room]
-		mustDeliver(t, p, batch)
+		publishertest.Deliver(t, p, batch)
 		expectExactly(t, stored(t, url), 10)
 		if room < 8192-400 {
 			t.Errorf("headers are taken for %d bytes", 8192-room)
@@ -109,8 +96,8 @@ func TestSubjectTheStreamDoesNotTakeIsAPermanentError(t *testing.T) {
 		batch := changes(0, 10)
 		batch[7].Topic = "cdc.audit.log"
 		failed := 0
-		err := retrying(p, &failed).Deliver(t.Context(), batch)
-		expectPermanent(t, err, `"cdc.audit.log"`, "stream cdc", "cdc.*", "public.t")
+		err := publishertest.Retrying(p, &failed).Deliver(t.Context(), batch)
+		publishertest.ExpectPermanent(t, err, `"cdc.audit.log"`, "stream cdc", "cdc.*", "public.t")
 		expectExactly(t, stored(t, url), 7)
 	})
 }
@@ -118,15 +105,8 @@ func TestSubjectTheStreamDoesNotTakeIsAPermanentError(t *testing.T) {
 // streamConfig returns the configuration of stream cdc.
 func streamConfig(t *testing.T, url string) jetstream.StreamConfig {
 	t.Helper()
-	nc, err := natsgo.Connect(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js, end := jetStream(t, url)
+	defer end()
 	st, err := js.Stream(t.Context(), "cdc")
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +119,7 @@ func TestExistingStreamIsUsedAsItIs(t *testing.T) {
 	makeStream(t, url, jetstream.StreamConfig{Name: "cdc", Subjects: []string{"cdc.*"}})
 	before := streamConfig(t, url)
 	p, _ := open(t, ModeMsgID, []string{url})
-	mustDeliver(t, p, changes(0, 10))
+	publishertest.Deliver(t, p, changes(0, 10))
 	expectExactly(t, stored(t, url), 10)
 	if after := streamConfig(t, url); !slices.Equal(after.Subjects, before.Subjects) || after.AllowBatchPublish {
 		t.Errorf("stream is now %+v", after)
@@ -149,7 +129,7 @@ func TestExistingStreamIsUsedAsItIs(t *testing.T) {
 func TestMissingStreamIsMadeForFastIngest(t *testing.T) {
 	url := natsserver.InProcess(t).ClientURL()
 	p, _ := open(t, ModeFast, []string{url})
-	mustDeliver(t, p, changes(0, 10))
+	publishertest.Deliver(t, p, changes(0, 10))
 	expectExactly(t, stored(t, url), 10)
 	cfg := streamConfig(t, url)
 	if !slices.Equal(cfg.Subjects, []string{"cdc.>"}) || !cfg.AllowBatchPublish || cfg.Storage != jetstream.FileStorage {
@@ -192,7 +172,7 @@ func TestJetStreamThatIsOffEndsTheRetries(t *testing.T) {
 			failed := 0
 			ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 			defer cancel()
-			expectPermanent(t, retrying(p, &failed).Deliver(ctx, changes(0, 1)), "JetStream", "-js")
+			publishertest.ExpectPermanent(t, publishertest.Retrying(p, &failed).Deliver(ctx, changes(0, 1)), "JetStream", "-js")
 			if failed != 1 {
 				t.Errorf("%d more attempts are made, want 1 to make sure", failed)
 			}
@@ -203,7 +183,7 @@ func TestJetStreamThatIsOffEndsTheRetries(t *testing.T) {
 func TestFullStreamIsWaitedForAndLosesNothing(t *testing.T) {
 	for name, limit := range map[string]func(*jetstream.StreamConfig){
 		"messages": func(c *jetstream.StreamConfig) { c.MaxMsgs = 25 },
-		"bytes":    func(c *jetstream.StreamConfig) { c.MaxBytes = 25 * (bodySize + 150) },
+		"bytes":    func(c *jetstream.StreamConfig) { c.MaxBytes = 25 * (publishertest.BodySize + 150) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			forBothModes(t, func(t *testing.T, mode string) {
@@ -228,7 +208,7 @@ func TestFullStreamIsWaitedForAndLosesNothing(t *testing.T) {
 					}
 				}})
 				for n := 0; n < 100; n += 10 {
-					mustDeliver(t, d, changes(n, 10))
+					publishertest.Deliver(t, d, changes(n, 10))
 				}
 				if failed < 3 {
 					t.Errorf("%d attempts have failed, want 3", failed)

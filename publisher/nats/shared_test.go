@@ -10,6 +10,7 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 
 	"github.com/walherald/walherald/internal/natsserver"
+	"github.com/walherald/walherald/publisher/publishertest"
 )
 
 // intrude publishes into the stream all the time, from another connection, and
@@ -54,13 +55,13 @@ func TestOtherWritersCauseNoLossAndNoDisorder(t *testing.T) {
 		p, _ := open(t, mode, []string{proxied})
 		end := intrude(t, url)
 		failed := 0
-		d := retrying(p, &failed)
+		d := publishertest.Retrying(p, &failed)
 		const batches, size = 6, 200
 		for b := range batches {
 			if b%3 == 2 { // other writers and a fault
 				proxy.CutAfter(int64(b * 2000))
 			}
-			mustDeliver(t, d, changes(b*size, size))
+			publishertest.Deliver(t, d, changes(b*size, size))
 		}
 		if end() == 0 {
 			t.Fatal("the other writer has published nothing")
@@ -84,13 +85,13 @@ func TestOneMessageOfAnotherWriterBreaksNoChain(t *testing.T) {
 		}
 		defer nc.Close()
 		failed := 0
-		d := retrying(p, &failed)
+		d := publishertest.Retrying(p, &failed)
 		const batches, size = 10, 20
 		for b := range batches {
 			if _, err := nc.RequestWithContext(t.Context(), "cdc.other", []byte("intruder")); err != nil {
 				t.Fatal(err)
 			}
-			mustDeliver(t, d, changes(b*size, size))
+			publishertest.Deliver(t, d, changes(b*size, size))
 		}
 		expectExactly(t, stored(t, url), batches*size)
 	})

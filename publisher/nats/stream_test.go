@@ -12,6 +12,7 @@ import (
 	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/internal/natsserver"
 	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/publishertest"
 )
 
 var streamOptions = StreamOptions{Memory: true, MaxAge: time.Hour, DuplicateWindow: time.Minute}
@@ -35,7 +36,7 @@ func TestStreamOfReplicasIsMadeInACluster(t *testing.T) {
 	urls := natsserver.StartCluster(t, 3, natsserver.Options{}).URLs()
 	failed := 0
 	p, _ := open(t, ModeFast, urls, func(p *Publisher) { p.cfg.Stream.Replicas = 3 })
-	mustDeliver(t, retrying(p, &failed), changes(0, 100))
+	publishertest.Deliver(t, publishertest.Retrying(p, &failed), changes(0, 100))
 	expectExactly(t, stored(t, urls[0]), 100)
 	if !p.session.stream.replicated {
 		t.Error("the stream has no replicas")
@@ -45,7 +46,7 @@ func TestStreamOfReplicasIsMadeInACluster(t *testing.T) {
 func TestMoreReplicasThanServersEndTheRetries(t *testing.T) {
 	url := natsserver.InProcess(t).ClientURL()
 	_, err := loggedDelivery(t, Config{URLs: []string{url}, Stream: StreamOptions{Replicas: 3}})
-	expectPermanent(t, err, "stream cdc", "publisher.nats.replicas")
+	publishertest.ExpectPermanent(t, err, "stream cdc", "publisher.nats.replicas")
 }
 
 func TestDifferencesOfAnExistingStreamAreLoggedOnceAndLeftAlone(t *testing.T) {
@@ -59,7 +60,7 @@ func TestDifferencesOfAnExistingStreamAreLoggedOnceAndLeftAlone(t *testing.T) {
 	p := New(cfg, Hooks{}, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	failed := 0
 	for n := range 3 { // in a session each
-		mustDeliver(t, retrying(p, &failed), changes(n, 1))
+		publishertest.Deliver(t, publishertest.Retrying(p, &failed), changes(n, 1))
 		proxy.Cut()
 	}
 	if err := p.Close(); err != nil {
@@ -104,7 +105,7 @@ func TestStreamThatConfirmsNothingEndsTheRetries(t *testing.T) {
 		change(&cfg)
 		makeStream(t, url, cfg)
 		_, err := loggedDelivery(t, Config{URLs: []string{url}})
-		expectPermanent(t, err, "stream cdc", name)
+		publishertest.ExpectPermanent(t, err, "stream cdc", name)
 	}
 }
 
@@ -112,7 +113,7 @@ func TestCheckTellsOfAMissingStreamThatWillNotBeMade(t *testing.T) {
 	url := natsserver.InProcess(t).ClientURL()
 	for _, policy := range []string{MissingWait, MissingStop} {
 		found := checkConfig(t, Config{URLs: []string{url}, Topic: "cdc", MissingTopic: policy})
-		expectFinding(t, found, config.FindingError, "publisher.missingTopic", "stream cdc does not exist", "nats stream add cdc", "create")
+		publishertest.ExpectFinding(t, found, config.FindingError, "publisher.missingTopic", "stream cdc does not exist", "nats stream add cdc", "create")
 	}
 }
 
@@ -120,7 +121,7 @@ func TestPlainJSONTravelsWithItsIDAlone(t *testing.T) {
 	url := natsserver.InProcess(t).ClientURL()
 	for i, content := range []publisher.Content{{}, {Type: "application/json"}} {
 		p, _ := open(t, ModeFast, []string{url}, func(p *Publisher) { p.beside = newBeside(content) })
-		mustDeliver(t, p, changes(10*i, 10))
+		publishertest.Deliver(t, p, changes(10*i, 10))
 	}
 	for n, m := range storedMessages(t, url) {
 		h := m.Headers()
@@ -143,7 +144,7 @@ func TestAttributesWithCharactersOutsideOfHeadersArePercentEncoded(t *testing.T)
 	batch := changes(0, 2)
 	batch[0].Key = []byte("a\r\nEvil: \"100%\" ü\x00~")
 	batch[1].Key = nil
-	mustDeliver(t, p, batch)
+	publishertest.Deliver(t, p, batch)
 	got := storedMessages(t, url)
 	for name, want := range map[string]string{
 		"ce-partitionkey": "a%0D%0AEvil:%20%22100%25%22%20%C3%BC%00~", "ce-source": "/walherald/gr%C3%B6%C3%9Fe%201",
@@ -162,15 +163,15 @@ func TestAttributesWithCharactersOutsideOfHeadersArePercentEncoded(t *testing.T)
 func TestLargestMessageWithAttributesIsTaken(t *testing.T) {
 	withOversize(t, func(t *testing.T, mode, url string, batch []publisher.Message) {
 		p, _ := open(t, mode, []string{url}, func(p *Publisher) { p.beside = newBeside(binary) })
-		mustDeliver(t, p, batch[:1])
+		publishertest.Deliver(t, p, batch[:1])
 		room := p.session.limit - p.session.headerSize(&batch[5])
 		batch[5].Body = batch[5].Body[:room]
-		mustDeliver(t, p, batch)
+		publishertest.Deliver(t, p, batch)
 		expectExactly(t, stored(t, url), 10)
 		large := changes(10, 1)
 		large[0].Body = bytes.Repeat([]byte("x"), room+1)
 		large[0].Key = batch[5].Key
-		expectPermanent(t, p.Deliver(t.Context(), large), "public.t", "8192 bytes")
+		publishertest.ExpectPermanent(t, p.Deliver(t.Context(), large), "public.t", "8192 bytes")
 	})
 }
 

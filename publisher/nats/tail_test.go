@@ -10,48 +10,21 @@ import (
 
 	"github.com/walherald/walherald/internal/natsserver"
 	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/publishertest"
 )
 
 // tailing runs Tail of topic cdc until the test ends and returns what it emits.
 func tailing(t *testing.T, url string, from publisher.Start) <-chan publisher.Received {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	got, ended := make(chan publisher.Received), make(chan error, 1)
-	go func() {
-		ended <- Tail(ctx, Config{URLs: []string{url}, Topic: "cdc"}, from, func(r publisher.Received) error {
-			select {
-			case got <- r:
-			case <-ctx.Done():
-			}
-			return nil
-		})
-	}()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("tail ends with %v", err)
-		}
+	return publishertest.Tailing(t, func(ctx context.Context, emit func(publisher.Received) error) error {
+		return Tail(ctx, Config{URLs: []string{url}, Topic: "cdc"}, from, emit)
 	})
-	return got
-}
-
-func receive(t *testing.T, got <-chan publisher.Received) publisher.Received {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
-	defer cancel()
-	select {
-	case r := <-got:
-		return r
-	case <-ctx.Done():
-		t.Fatal("nothing comes")
-		return publisher.Received{}
-	}
 }
 
 func TestTailFromTheOldestGivesAllInOrderThroughALostConnection(t *testing.T) {
 	url := natsserver.InProcess(t).ClientURL()
 	p, _ := open(t, ModeFast, []string{url}, func(p *Publisher) { p.beside = newBeside(binary) })
-	mustDeliver(t, p, changes(0, 1000))
+	publishertest.Deliver(t, p, changes(0, 1000))
 	proxy, proxied := through(t, url)
 	got := tailing(t, proxied, publisher.StartOldest)
 	for n := range 2000 {
@@ -59,9 +32,9 @@ func TestTailFromTheOldestGivesAllInOrderThroughALostConnection(t *testing.T) {
 		case 700:
 			proxy.Cut()
 		case 1000:
-			mustDeliver(t, p, changes(1000, 1000))
+			publishertest.Deliver(t, p, changes(1000, 1000))
 		}
-		r, want := receive(t, got), changes(n, 1)[0]
+		r, want := publishertest.Next(t, got), changes(n, 1)[0]
 		if string(r.Body) != string(want.Body) || r.Topic != want.Topic || r.Encoding != "gzip" || r.Stored.IsZero() {
 			t.Fatalf("message %d is %+v", n, r)
 		}
@@ -75,12 +48,12 @@ func TestTailFromNowPassesOverWhatIsThere(t *testing.T) {
 	url := natsserver.InProcess(t).ClientURL()
 	p, _ := open(t, ModeFast, []string{url})
 	const old = 500
-	mustDeliver(t, p, changes(0, old))
+	publishertest.Deliver(t, p, changes(0, old))
 	got := tailing(t, url, publisher.StartNow)
 	next := old
 	var first publisher.Received
 	for first.Body == nil { // until it has begun
-		mustDeliver(t, p, changes(next, 1))
+		publishertest.Deliver(t, p, changes(next, 1))
 		next++
 		select {
 		case first = <-got:
@@ -94,7 +67,7 @@ func TestTailFromNowPassesOverWhatIsThere(t *testing.T) {
 		}
 	}
 	for n++; n < next; n++ {
-		if r := receive(t, got); string(r.Body) != string(changes(n, 1)[0].Body) {
+		if r := publishertest.Next(t, got); string(r.Body) != string(changes(n, 1)[0].Body) {
 			t.Fatalf("got %q where change %d is next", r.Body, n)
 		}
 	}
@@ -103,7 +76,7 @@ func TestTailFromNowPassesOverWhatIsThere(t *testing.T) {
 func TestTailEndsWithTheErrorOfItsReader(t *testing.T) {
 	url := natsserver.InProcess(t).ClientURL()
 	p, _ := open(t, ModeFast, []string{url})
-	mustDeliver(t, p, changes(0, 3))
+	publishertest.Deliver(t, p, changes(0, 3))
 	full := errors.New("full")
 	err := Tail(t.Context(), Config{URLs: []string{url}, Topic: "cdc"}, publisher.StartOldest, func(publisher.Received) error { return full })
 	if !errors.Is(err, full) {

@@ -28,7 +28,7 @@ func attributesStandBeside(t *testing.T, h Harness) {
 	for i, name := range slices.Sorted(maps.Keys(contents)) {
 		c := contents[name]
 		batch := h.messages(i*size, size)
-		deliver(t, closed(t, h.NewContent(t, c)), batch)
+		Deliver(t, Closed(t, h.NewContent(t, c)), batch)
 		stored := h.Read(t)
 		if len(stored) != (i+1)*size {
 			t.Fatalf("%s: %d messages are stored, want %d", name, len(stored), (i+1)*size)

@@ -14,7 +14,7 @@ func deliveredMeansStored(t *testing.T, h Harness) {
 	d := h.open(t)
 	count := 0
 	for _, size := range []int{1, 2, 1000, 1, 300} {
-		deliver(t, d, h.messages(count, size))
+		Deliver(t, d, h.messages(count, size))
 		count += size
 		expect(t, h.numbers(t), below(count))
 	}
@@ -23,8 +23,8 @@ func deliveredMeansStored(t *testing.T, h Harness) {
 func repeatsCarryEqualIDs(t *testing.T, h Harness) {
 	for range 2 { // the second as after a restart
 		d := h.New(t)
-		deliver(t, d, h.messages(0, 50))
-		deliver(t, d, h.messages(20, 50))
+		Deliver(t, d, h.messages(0, 50))
+		Deliver(t, d, h.messages(20, 50))
 		if err := d.Close(); err != nil {
 			t.Error(err)
 		}
@@ -34,7 +34,7 @@ func repeatsCarryEqualIDs(t *testing.T, h Harness) {
 
 func cancelledIsNoDelivery(t *testing.T, h Harness) {
 	d := h.open(t)
-	deliver(t, d, h.messages(0, 10))
+	Deliver(t, d, h.messages(0, 10))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, batch := range [][]publisher.Message{nil, h.messages(10, 10)} {
@@ -42,7 +42,7 @@ func cancelledIsNoDelivery(t *testing.T, h Harness) {
 			t.Errorf("%d messages with a cancelled context: %v", len(batch), err)
 		}
 	}
-	deliver(t, d, h.messages(10, 10))
+	Deliver(t, d, h.messages(10, 10))
 	expect(t, h.numbers(t), below(20))
 }
 
@@ -52,9 +52,9 @@ func cancelledInTheMiddle(t *testing.T, h Harness) {
 	const size, wanted, rounds = 1000, 5, 200
 	rnd := random(t)
 	d := h.open(t)
-	deliver(t, d, nil)
+	Deliver(t, d, nil)
 	start := time.Now()
-	deliver(t, d, h.messages(0, size))
+	Deliver(t, d, h.messages(0, size))
 	whole := time.Since(start)
 
 	count, cut := size, 0
@@ -73,7 +73,7 @@ func cancelledInTheMiddle(t *testing.T, h Harness) {
 		case err != nil:
 			cut++
 			failed := 0
-			deliver(t, retried(d, &failed), batch)
+			Deliver(t, Retrying(d, &failed), batch)
 		default:
 			whole = min(whole, time.Since(start))
 		}
@@ -85,13 +85,13 @@ func cancelledInTheMiddle(t *testing.T, h Harness) {
 func closeLeavesNothing(t *testing.T, h Harness) {
 	// What the destination itself starts at the first message is not meant.
 	d := h.New(t)
-	deliver(t, d, h.messages(0, 1))
+	Deliver(t, d, h.messages(0, 1))
 	if err := d.Close(); err != nil {
 		t.Error(err)
 	}
 	running := goleak.IgnoreCurrent()
 	d = h.New(t)
-	deliver(t, d, h.messages(1, 100))
+	Deliver(t, d, h.messages(1, 100))
 	if h.Cut != nil { // in the state a fault leaves
 		h.Cut()
 		ctx, cancel := context.WithTimeout(t.Context(), timeout)

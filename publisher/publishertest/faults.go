@@ -16,8 +16,8 @@ func cutAnywhere(t *testing.T, h Harness) {
 	const cuts, rounds, size = 20, 200, 200
 	rnd := random(t)
 	failed := 0
-	d := retried(h.open(t), &failed)
-	deliver(t, d, nil)
+	d := Retrying(h.open(t), &failed)
+	Deliver(t, d, nil)
 	reach := 8 * float64(bodies(h.messages(0, size)))
 	count, cut := 0, 0
 	for round := 0; cut < cuts; round++ {
@@ -26,7 +26,7 @@ func cutAnywhere(t *testing.T, h Harness) {
 		}
 		before := failed
 		h.CutAfter(int64(rnd.Float64() * reach))
-		deliver(t, d, h.messages(count, size))
+		Deliver(t, d, h.messages(count, size))
 		count += size
 		if failed > before {
 			cut++
@@ -40,7 +40,7 @@ func cutAnywhere(t *testing.T, h Harness) {
 
 func orderHolds(t *testing.T, h Harness) {
 	failed := 0
-	d := retried(h.open(t), &failed)
+	d := Retrying(h.open(t), &failed)
 	const batches, size = 30, 200
 	var faults sync.WaitGroup // each comes while a batch is written
 	defer faults.Wait()
@@ -52,7 +52,7 @@ func orderHolds(t *testing.T, h Harness) {
 			h.Kill(t)
 			faults.Go(func() { h.Restart(t) })
 		}
-		deliver(t, d, h.messages(b*size, size))
+		Deliver(t, d, h.messages(b*size, size))
 		faults.Wait()
 	}
 	if failed == 0 {
@@ -66,10 +66,10 @@ func killedInTheMiddle(t *testing.T, h Harness) {
 	const kills, size = 2, 2000
 	rnd := random(t)
 	failed := 0
-	d := retried(h.open(t), &failed)
-	deliver(t, d, nil)
+	d := Retrying(h.open(t), &failed)
+	Deliver(t, d, nil)
 	start := time.Now()
-	deliver(t, d, h.messages(0, size))
+	Deliver(t, d, h.messages(0, size))
 	whole := time.Since(start)
 	for k := range kills {
 		var fault sync.WaitGroup
@@ -79,17 +79,17 @@ func killedInTheMiddle(t *testing.T, h Harness) {
 			h.Kill(t)
 			h.Restart(t)
 		})
-		deliver(t, d, h.messages((k+1)*size, size))
+		Deliver(t, d, h.messages((k+1)*size, size))
 		fault.Wait()
 	}
-	deliver(t, d, h.messages((kills+1)*size, size))
+	Deliver(t, d, h.messages((kills+1)*size, size))
 	t.Logf("%d attempts have failed", failed)
 	expect(t, h.numbers(t), below((kills+2)*size))
 }
 
 func deliveredOutlivesKill(t *testing.T, h Harness) {
 	d := h.open(t)
-	deliver(t, d, h.messages(0, 500))
+	Deliver(t, d, h.messages(0, 500))
 	h.Kill(t)
 	h.Restart(t)
 	expect(t, h.numbers(t), below(500))
@@ -97,7 +97,7 @@ func deliveredOutlivesKill(t *testing.T, h Harness) {
 
 func emptyBatchAsks(t *testing.T, h Harness) {
 	d := h.open(t)
-	deliver(t, d, nil)
+	Deliver(t, d, nil)
 	h.Kill(t)
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
@@ -105,7 +105,7 @@ func emptyBatchAsks(t *testing.T, h Harness) {
 		t.Errorf("a destination that is down answers %v", err)
 	}
 	h.Restart(t)
-	deliver(t, publisher.Retry(d, 0, publisher.RetryHooks{}), nil)
+	Deliver(t, publisher.Retry(d, 0, publisher.RetryHooks{}), nil)
 	if got := h.numbers(t); len(got) != 0 {
 		t.Errorf("%d messages are stored", len(got))
 	}

@@ -1,30 +1,13 @@
 package publishertest
 
 import (
-	"context"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/walherald/walherald/publisher"
 )
 
-const (
-	writer = "publishertest"
-	table  = "public.t"
-	keys   = 5
-)
-
-// id is the id of message n.
-func id(n int) publisher.ID {
-	made, err := publisher.NewID(uint64(1+n/3), uint64(n%3), 7)
-	if err != nil {
-		panic(err)
-	}
-	return made
-}
-
-func key(n int) string { return fmt.Sprintf("key-%d", n%keys) }
+const table = "public.t"
 
 // messages makes count messages from number first on. As in every envelope the id
 // is in the body, too: a destination that keeps nothing but bodies finds it there,
@@ -34,8 +17,8 @@ func (h *Harness) messages(first, count int) []publisher.Message {
 	for i := range batch {
 		n := first + i
 		batch[i] = publisher.Message{
-			ID: id(n), Writer: writer, Topic: h.Topic, Table: table, Action: publisher.Insert,
-			Key: []byte(key(n)), Body: fmt.Appendf(nil, `{"n":%d,"key":%q,"id":%q}`, n, key(n), id(n)), CommitTime: int64(n),
+			ID: ID(n), Writer: Writer, Topic: h.Topic, Table: table, Action: publisher.Insert,
+			Key: []byte(Key(n)), Body: fmt.Appendf(nil, `{"n":%d,"key":%q,"id":%q}`, n, Key(n), ID(n)), CommitTime: int64(n),
 		}
 	}
 	return batch
@@ -73,37 +56,10 @@ func (h *Harness) numbers(t *testing.T) []int {
 	return numbers
 }
 
-// closed closes d when the test ends.
-func closed(t *testing.T, d publisher.Deliverer) publisher.Deliverer {
-	t.Helper()
-	t.Cleanup(func() {
-		if err := d.Close(); err != nil {
-			t.Errorf("close: %v", err)
-		}
-	})
-	return d
-}
-
 // open makes a Deliverer that ends with the test.
 func (h *Harness) open(t *testing.T) publisher.Deliverer {
 	t.Helper()
-	return closed(t, h.New(t))
-}
-
-func deliver(t *testing.T, d publisher.Deliverer, batch []publisher.Message) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), timeout)
-	defer cancel()
-	if err := d.Deliver(ctx, batch); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// retried wraps d as the service does and counts the attempts that fail.
-func retried(d publisher.Deliverer, failed *int) publisher.Deliverer {
-	return publisher.Retry(d, timeout, publisher.RetryHooks{
-		Failed: func(error, *publisher.Message, time.Duration) { *failed++ },
-	})
+	return Closed(t, h.New(t))
 }
 
 // below returns the numbers 0 to count-1.
@@ -117,7 +73,7 @@ func below(count int) []int {
 
 // expect wants these messages and no others to be stored, however often, the
 // first occurrences of each key's in order.
-func expect(t *testing.T, numbers, want []int) {
+func expect(t testing.TB, numbers, want []int) {
 	t.Helper()
 	if err := compare(numbers, want); err != nil {
 		t.Fatal(err)
@@ -129,12 +85,12 @@ func compare(numbers, want []int) error {
 	left := make(map[string][]int) // of each key, in order
 	wanted := make(map[int]bool)
 	for _, n := range want {
-		left[key(n)] = append(left[key(n)], n)
+		left[Key(n)] = append(left[Key(n)], n)
 		wanted[n] = true
 	}
 	seen := make(map[int]bool)
 	for at, n := range numbers {
-		k := key(n)
+		k := Key(n)
 		switch {
 		case seen[n]:
 		case !wanted[n]:

@@ -14,17 +14,17 @@ func TestOnlyFirstOccurrencesInOrderOfTheirKeyAreAccepted(t *testing.T) {
 		err    string // or accepted
 	}{
 		"nothing":                   {nil, 0, ""},
-		"in order":                  {[]int{0, 1, 2, 3, 4, 5, 6}, 7, ""},
-		"keys apart":                {[]int{1, 6, 0, 5, 4, 3, 2}, 7, ""},
-		"repeats":                   {[]int{0, 1, 0, 5, 0, 1, 5, 2, 3, 4}, 6, ""},
-		"repeats behind newer ones": {[]int{0, 5, 10, 0, 5, 1, 6, 2, 7, 3, 8, 4, 9}, 11, ""},
-		"missing":                   {[]int{0, 1, 2, 3, 4}, 6, "the first is 5"},
-		"hole":                      {[]int{0, 10, 1, 2, 3, 4}, 11, "message 10 of key-0 comes before 5"},
-		"turned round":              {[]int{5, 0, 1, 2, 3, 4}, 6, "message 5 of key-0 comes before 0"},
+		"in order":                  {[]int{0, 1, 2, 3, 4, 5, 6, 7, 8}, 9, ""},
+		"keys apart":                {[]int{1, 8, 0, 7, 6, 5, 4, 3, 2}, 9, ""},
+		"repeats":                   {[]int{0, 1, 0, 7, 0, 1, 7, 2, 3, 4, 5, 6}, 8, ""},
+		"repeats behind newer ones": {[]int{0, 7, 14, 0, 7, 1, 8, 2, 9, 3, 10, 4, 11, 5, 12, 6, 13}, 15, ""},
+		"missing":                   {[]int{0, 1, 2, 3, 4, 5, 6}, 8, "the first is 7"},
+		"hole":                      {[]int{0, 14, 1, 2, 3, 4, 5, 6}, 15, "message 14 of key-0 comes before 7"},
+		"turned round":              {[]int{7, 0, 1, 2, 3, 4, 5, 6}, 8, "message 7 of key-0 comes before 0"},
 		"turned round, with a repeat": {
-			[]int{5, 0, 5, 1, 2, 3, 4}, 6, "message 5 of key-0 comes before 0",
+			[]int{7, 0, 7, 1, 2, 3, 4, 5, 6}, 8, "message 7 of key-0 comes before 0",
 		},
-		"surplus": {[]int{0, 1, 7}, 2, "message 7 of key-2 is stored"},
+		"surplus": {[]int{0, 1, 9}, 2, "message 9 of key-2 is stored"},
 	} {
 		err := compare(c.stored, below(c.want))
 		switch {

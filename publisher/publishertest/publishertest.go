@@ -19,7 +19,9 @@
 // is -walherald.block.
 //
 // What is particular to one kind of server (limits, rights, its own ways to
-// fail) is tested beside its Deliverer.
+// fail) is tested beside its Deliverer. For those tests there are [Changes] to
+// deliver, and what they have in common with the suite: [Deliver], [ExpectOrder]
+// and the like.
 package publishertest
 
 import (

@@ -20,7 +20,7 @@ const attemptTimeout = 5 * time.Second
 func refusedAreNotPassed(t *testing.T, h Harness) {
 	const batches, size = 20, 100
 	d := h.open(t)
-	deliver(t, d, h.messages(0, size))
+	Deliver(t, d, h.messages(0, size))
 	end := sync.OnceFunc(h.Refuse(t))
 	defer end()
 	failed := 0
@@ -30,7 +30,7 @@ func refusedAreNotPassed(t *testing.T, h Harness) {
 		}
 	}})
 	for b := range batches {
-		deliver(t, d, h.messages((b+1)*size, size))
+		Deliver(t, d, h.messages((b+1)*size, size))
 	}
 	if failed == 0 {
 		t.Error("no attempt has failed: the test shows nothing")
@@ -43,7 +43,7 @@ func refusedAreNotPassed(t *testing.T, h Harness) {
 func blockedIsWaitedFor(t *testing.T, h Harness) {
 	const size = 100
 	d := h.open(t)
-	deliver(t, d, h.messages(0, size))
+	Deliver(t, d, h.messages(0, size))
 	end := sync.OnceFunc(h.Block(t))
 	defer end()
 	failed := 0
@@ -59,7 +59,7 @@ func blockedIsWaitedFor(t *testing.T, h Harness) {
 		t.Fatal(err)
 	}
 	t.Logf("%d attempts have failed", failed)
-	deliver(t, patient, h.messages(2*size, size))
+	Deliver(t, patient, h.messages(2*size, size))
 	expect(t, h.numbers(t), below(3*size))
 }
 
@@ -94,7 +94,7 @@ func whileBlocked(t *testing.T, d publisher.Deliverer, batch []publisher.Message
 }
 
 func deniedEndsRetries(t *testing.T, h Harness) {
-	d := closed(t, h.Denied(t))
+	d := Closed(t, h.Denied(t))
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	for _, batch := range [][]publisher.Message{nil, h.messages(0, 10)} {
@@ -112,7 +112,7 @@ func deniedEndsRetries(t *testing.T, h Harness) {
 func (h *Harness) missing(t *testing.T, policy string) (Missing, Harness) {
 	t.Helper()
 	m := h.Missing(t, policy)
-	closed(t, m.Deliverer)
+	Closed(t, m.Deliverer)
 	of := *h
 	of.Topic, of.Read = m.Topic, m.Read
 	return m, of
@@ -121,7 +121,7 @@ func (h *Harness) missing(t *testing.T, policy string) (Missing, Harness) {
 func missingIsCreated(t *testing.T, h Harness) {
 	m, h := h.missing(t, PolicyCreate)
 	failed := 0
-	deliver(t, retried(m.Deliverer, &failed), h.messages(0, 100))
+	Deliver(t, Retrying(m.Deliverer, &failed), h.messages(0, 100))
 	expect(t, h.numbers(t), below(100))
 }
 
@@ -137,7 +137,7 @@ func missingIsWaitedFor(t *testing.T, h Harness) {
 			m.Create(t)
 		}
 	}})
-	deliver(t, d, h.messages(0, 100))
+	Deliver(t, d, h.messages(0, 100))
 	if failed < 2 {
 		t.Errorf("%d attempts have failed, want 2 until the topic is there", failed)
 	}
@@ -149,7 +149,7 @@ func missingEndsRetries(t *testing.T, h Harness) {
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	failed := 0
-	err := retried(m.Deliverer, &failed).Deliver(ctx, h.messages(0, 100))
+	err := Retrying(m.Deliverer, &failed).Deliver(ctx, h.messages(0, 100))
 	if !publisher.IsPermanent(err) || !strings.Contains(err.Error(), m.Name) {
 		t.Errorf("got %v, want a permanent error that names %s", err, m.Name)
 	}
@@ -173,7 +173,7 @@ func oversizeStops(t *testing.T, h Harness) {
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	failed := 0
-	err := retried(d, &failed).Deliver(ctx, batch)
+	err := Retrying(d, &failed).Deliver(ctx, batch)
 	if !publisher.IsPermanent(err) {
 		t.Fatalf("got %v, want a permanent error", err)
 	}
@@ -186,7 +186,7 @@ func oversizeStops(t *testing.T, h Harness) {
 			t.Fatalf("message %d of %d bytes is stored: it is not too large", n, len(batch[large].Body))
 		}
 	}
-	for n := large + keys; n < size; n += keys { // of the same key
+	for n := large + Keys; n < size; n += Keys { // of the same key
 		for _, s := range stored {
 			if s == n {
 				t.Errorf("message %d has passed message %d, which is refused", n, large)
@@ -222,11 +222,11 @@ func without(numbers []int, drop func(int) bool) []int {
 func oversizeIsSkipped(t *testing.T, h Harness) {
 	const size, large = 50, 23
 	var skipped []publisher.ID
-	d := closed(t, h.NewSkipping(t, func(m publisher.Message) { skipped = append(skipped, m.ID) }))
-	deliver(t, d, h.withOversize(size, large))
-	deliver(t, d, h.messages(size, size))
-	if len(skipped) != 1 || skipped[0] != id(large) {
-		t.Errorf("told to be skipped are %v, want %v alone", skipped, id(large))
+	d := Closed(t, h.NewSkipping(t, func(m publisher.Message) { skipped = append(skipped, m.ID) }))
+	Deliver(t, d, h.withOversize(size, large))
+	Deliver(t, d, h.messages(size, size))
+	if len(skipped) != 1 || skipped[0] != ID(large) {
+		t.Errorf("told to be skipped are %v, want %v alone", skipped, ID(large))
 	}
 	expect(t, h.numbers(t), without(below(2*size), func(n int) bool { return n == large }))
 }

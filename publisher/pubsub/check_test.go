@@ -3,7 +3,6 @@ package pubsub
 import (
 	"context"
 	"slices"
-	"strings"
 	"testing"
 
 	"cloud.google.com/go/iam/apiv1/iampb"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/internal/pubsubserver"
+	"github.com/walherald/walherald/publisher/publishertest"
 )
 
 // check checks a server and wants a remedy for whatever is wrong.
@@ -31,30 +31,17 @@ func check(t *testing.T, addr string, change func(*Config), topics ...string) []
 
 func unchanged(*Config) {}
 
-// expectFinding wants one finding of this severity and path that says all of
-// the words, in what was found or in the remedy.
-func expectFinding(t *testing.T, found []config.Finding, s config.Severity, path string, words ...string) {
-	t.Helper()
-	for _, f := range found {
-		text := f.What + "\n" + f.Remedy
-		if f.Severity == s && f.Path == path && !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) }) {
-			return
-		}
-	}
-	t.Errorf("no finding %q of %s says %q; found:\n%+v", s, path, words, found)
-}
-
 func TestCheckSaysThatItIsAnEmulator(t *testing.T) {
 	for name, addr := range servers(t) {
 		t.Run(name, func(t *testing.T) {
 			topic := newTopicID()
 			adminOf(t, addr).createTopic(t, topic)
 			found := check(t, addr, unchanged, topic)
-			expectFinding(t, found, config.FindingWarning, "publisher.topic", topic, "no subscription")
-			expectFinding(t, found, config.FindingWarning, "publisher.pubsub.endpoint", addr, "memory", EmulatorVariable)
-			expectFinding(t, found, config.FindingOK, "publisher.pubSubProjectID", testProject)
-			expectFinding(t, found, config.FindingOK, "publisher.enableOrdering", "message ordering")
-			expectFinding(t, found, config.FindingOK, "publisher.oversize", "10 MB", "stop walherald")
+			publishertest.ExpectFinding(t, found, config.FindingWarning, "publisher.topic", topic, "no subscription")
+			publishertest.ExpectFinding(t, found, config.FindingWarning, "publisher.pubsub.endpoint", addr, "memory", EmulatorVariable)
+			publishertest.ExpectFinding(t, found, config.FindingOK, "publisher.pubSubProjectID", testProject)
+			publishertest.ExpectFinding(t, found, config.FindingOK, "publisher.enableOrdering", "message ordering")
+			publishertest.ExpectFinding(t, found, config.FindingOK, "publisher.oversize", "10 MB", "stop walherald")
 		})
 	}
 }
@@ -70,10 +57,10 @@ func TestCheckWarnsOfATopicThatNobodyReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	found := check(t, f.Addr(), unchanged, "cdc.*")
-	expectFinding(t, found, config.FindingOK, "publisher.topic", "3 topics match cdc.*")
-	expectFinding(t, found, config.FindingWarning, "publisher.topic", topic, "no subscription", "--message-retention-duration")
-	expectFinding(t, found, config.FindingOK, "publisher.topic", read, "1 subscriptions")
-	expectFinding(t, found, config.FindingOK, "publisher.topic", kept, "keeps messages for 168h")
+	publishertest.ExpectFinding(t, found, config.FindingOK, "publisher.topic", "3 topics match cdc.*")
+	publishertest.ExpectFinding(t, found, config.FindingWarning, "publisher.topic", topic, "no subscription", "--message-retention-duration")
+	publishertest.ExpectFinding(t, found, config.FindingOK, "publisher.topic", read, "1 subscriptions")
+	publishertest.ExpectFinding(t, found, config.FindingOK, "publisher.topic", kept, "keeps messages for 168h")
 }
 
 func TestCheckTellsWhatHappensWhereATopicIsMissing(t *testing.T) {
@@ -87,7 +74,7 @@ func TestCheckTellsWhatHappensWhereATopicIsMissing(t *testing.T) {
 		StopAtMissing:  {config.FindingWarning, "publisher.missingTopic", "stops walherald"},
 	} {
 		found := check(t, f.Addr(), withPolicy(policy), "cdc.public_orders")
-		expectFinding(t, found, want.severity, want.path, "cdc.public_orders", want.word)
+		publishertest.ExpectFinding(t, found, want.severity, want.path, "cdc.public_orders", want.word)
 	}
 }
 
@@ -101,17 +88,17 @@ func TestCheckFindsAMissingRight(t *testing.T) {
 		}
 		return handle()
 	})
-	expectFinding(t, check(t, f.Addr(), unchanged, topic), config.FindingOK, "publisher.pubsub.credentialsFile", topic, "allowed")
+	publishertest.ExpectFinding(t, check(t, f.Addr(), unchanged, topic), config.FindingOK, "publisher.pubsub.credentialsFile", topic, "allowed")
 	granted = nil
-	expectFinding(t, check(t, f.Addr(), unchanged, topic), config.FindingError, "publisher.pubsub.credentialsFile", topic, "roles/pubsub.publisher")
+	publishertest.ExpectFinding(t, check(t, f.Addr(), unchanged, topic), config.FindingError, "publisher.pubsub.credentialsFile", topic, "roles/pubsub.publisher")
 }
 
 func TestCheckSaysWhatItMayNotSee(t *testing.T) {
 	f := pubsubserver.FakeForTest(t)
 	f.Inject(answering(codes.PermissionDenied, "no"))
 	found := check(t, f.Addr(), unchanged, "cdc.*")
-	expectFinding(t, found, config.FindingWarning, "publisher.pubSubProjectID", "may not be listed", "roles/pubsub.viewer")
-	expectFinding(t, found, config.FindingOK, "publisher.oversize")
+	publishertest.ExpectFinding(t, found, config.FindingWarning, "publisher.pubSubProjectID", "may not be listed", "roles/pubsub.viewer")
+	publishertest.ExpectFinding(t, found, config.FindingOK, "publisher.oversize")
 }
 
 func TestCheckNamesTheKeyToCorrect(t *testing.T) {
@@ -122,10 +109,10 @@ func TestCheckNamesTheKeyToCorrect(t *testing.T) {
 		codes.Internal:        "publisher.pubsub.endpoint",
 	} {
 		f.Inject(answering(code, "no"))
-		expectFinding(t, check(t, f.Addr(), unchanged, "cdc.*"), config.FindingError, path, "no", testProject)
+		publishertest.ExpectFinding(t, check(t, f.Addr(), unchanged, "cdc.*"), config.FindingError, path, "no", testProject)
 	}
 	found := check(t, "", func(cfg *Config) { cfg.CredentialsFile = "/nonexistent/key.json" })
-	expectFinding(t, found, config.FindingError, "publisher.pubsub.credentialsFile", "/nonexistent/key.json")
+	publishertest.ExpectFinding(t, found, config.FindingError, "publisher.pubsub.credentialsFile", "/nonexistent/key.json")
 }
 
 func TestCheckEndsWhereNobodyAnswers(t *testing.T) {
@@ -134,7 +121,7 @@ func TestCheckEndsWhereNobodyAnswers(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
 	found := Check(ctx, Config{Project: testProject, Emulator: f.Addr()}, "cdc.*")
-	expectFinding(t, found, config.FindingError, "publisher.pubsub.endpoint", testProject)
+	publishertest.ExpectFinding(t, found, config.FindingError, "publisher.pubsub.endpoint", testProject)
 	if ctx.Err() != nil {
 		t.Error("Check does not end by itself")
 	}

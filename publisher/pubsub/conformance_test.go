@@ -230,13 +230,12 @@ func (a *admin) subscribe(t *testing.T, topic string) func(*testing.T) []publish
 // mark sends a marker for each key that publishertest has.
 func (a *admin) mark(ctx context.Context, t *testing.T, topic string, round int) int {
 	t.Helper()
-	const keys = 5
-	for k := range keys {
+	for k := range publishertest.Keys {
 		if _, err := a.topics.Publish(ctx, &pubsubpb.PublishRequest{Topic: topic, Messages: []*pubsubpb.PubsubMessage{{
-			OrderingKey: fmt.Sprintf("key-%d", k), Attributes: map[string]string{"marker": fmt.Sprint(round)},
+			OrderingKey: publishertest.Key(k), Attributes: map[string]string{"marker": fmt.Sprint(round)},
 		}}}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return keys
+	return publishertest.Keys
 }

@@ -24,10 +24,11 @@ import (
 
 	"github.com/walherald/walherald/internal/pubsubserver"
 	"github.com/walherald/walherald/internal/testcert"
+	"github.com/walherald/walherald/publisher/publishertest"
 )
 
 // writeJSON writes a file of credentials.
-func writeJSON(t *testing.T, content map[string]string) string {
+func writeJSON(t *testing.T, content map[string]any) string {
 	t.Helper()
 	text, err := json.Marshal(content)
 	if err != nil {
@@ -51,7 +52,7 @@ func serviceAccount(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return writeJSON(t, map[string]string{
+	return writeJSON(t, map[string]any{
 		"type": "service_account", "project_id": testProject, "private_key_id": "1",
 		"client_email": "herald@" + testProject + ".iam.gserviceaccount.com", "client_id": "2",
 		"private_key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})),
@@ -107,19 +108,11 @@ func federated(t *testing.T, url string) string {
 	if err := os.WriteFile(subject, []byte("subject-secret"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	text, err := json.Marshal(map[string]any{
+	return writeJSON(t, map[string]any{
 		"type": "external_account", "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q",
 		"subject_token_type": "urn:ietf:params:oauth:token-type:jwt", "token_url": url,
 		"credential_source": map[string]string{"file": subject},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "federated.json")
-	if err := os.WriteFile(path, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
 
 func TestTokensThatCannotBeHadNowAreWaitedFor(t *testing.T) {
@@ -132,7 +125,7 @@ func TestTokensThatCannotBeHadNowAreWaitedFor(t *testing.T) {
 				s.Close()
 			}
 			p := open(t, "", use, func(cfg *Config) { cfg.CredentialsFile = federated(t, s.URL) })
-			expectTemporary(t, p.Deliver(t.Context(), nil))
+			publishertest.ExpectTemporary(t, p.Deliver(t.Context(), nil))
 		})
 	}
 }
@@ -142,7 +135,7 @@ func TestTokensThatAreRefusedEndTheRetries(t *testing.T) {
 		_, use := tlsServer(t)
 		p := open(t, "", use, func(cfg *Config) { cfg.CredentialsFile = federated(t, tokenServer(t, code).URL) })
 		err := p.Deliver(t.Context(), nil)
-		expectPermanent(t, err, "publisher.pubsub.credentialsFile")
+		publishertest.ExpectPermanent(t, err, "publisher.pubsub.credentialsFile")
 		if strings.Contains(err.Error(), "subject-secret") {
 			t.Errorf("the error shows a secret: %v", err)
 		}
@@ -162,7 +155,7 @@ func TestCredentialsOfEveryKindAreUsed(t *testing.T) {
 				token = strings.Join(md.Get("authorization"), " ")
 				return handle()
 			})
-			mustDeliver(t, open(t, "", use, func(cfg *Config) { cfg.CredentialsFile = file }), nil)
+			publishertest.Deliver(t, open(t, "", use, func(cfg *Config) { cfg.CredentialsFile = file }), nil)
 			if !strings.HasPrefix(token, "Bearer ") {
 				t.Errorf("the server is shown %q", token)
 			}
@@ -179,14 +172,14 @@ func TestCredentialsThatCannotBeReadSayWhere(t *testing.T) {
 	for name, path := range map[string]string{
 		"Absent":      filepath.Join(t.TempDir(), "none.json"),
 		"Broken":      broken,
-		"WithoutType": writeJSON(t, map[string]string{"private_key": secret}),
-		"UnknownType": writeJSON(t, map[string]string{"type": "passport", "private_key": secret}),
-		"BadKey":      writeJSON(t, map[string]string{"type": "service_account", "private_key": secret, "client_email": "a@b"}),
+		"WithoutType": writeJSON(t, map[string]any{"private_key": secret}),
+		"UnknownType": writeJSON(t, map[string]any{"type": "passport", "private_key": secret}),
+		"BadKey":      writeJSON(t, map[string]any{"type": "service_account", "private_key": secret, "client_email": "a@b"}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := open(t, "", func(cfg *Config) { cfg.CredentialsFile = path })
 			err := p.Deliver(t.Context(), nil)
-			expectPermanent(t, err, "publisher.pubsub.credentialsFile")
+			publishertest.ExpectPermanent(t, err, "publisher.pubsub.credentialsFile")
 			if strings.Contains(err.Error(), secret) {
 				t.Errorf("the error shows a secret: %v", err)
 			}
@@ -199,7 +192,7 @@ func TestNoCredentialsAtAllSayHowToGiveThem(t *testing.T) {
 	t.Setenv("HOME", home)
 	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", filepath.Join(home, "none.json"))
 	err := open(t, "").Deliver(t.Context(), nil)
-	expectPermanent(t, err, "publisher.pubsub.credentialsFile", "GOOGLE_APPLICATION_CREDENTIALS")
+	publishertest.ExpectPermanent(t, err, "publisher.pubsub.credentialsFile", "GOOGLE_APPLICATION_CREDENTIALS")
 }
 
 // The emulator is given no credentials, even where some are configured.
@@ -209,6 +202,6 @@ func TestEnvironmentNamesTheEmulator(t *testing.T) {
 	p := open(t, "", func(cfg *Config) {
 		cfg.Endpoint, cfg.CredentialsFile = "127.0.0.1:1", filepath.Join(t.TempDir(), "none.json")
 	})
-	mustDeliver(t, p, changes(topic, 0, 1))
+	publishertest.Deliver(t, p, publishertest.Changes(topic, 0, 1))
 	expectExactly(t, stored(t, f, topic), 1)
 }

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/walherald/walherald/internal/pubsubserver"
+	"github.com/walherald/walherald/publisher/publishertest"
 )
 
 // publishes makes a Fault of publish requests alone; n counts them from 1.
@@ -40,9 +41,9 @@ func TestRequestWhoseAnswerIsLostIsRepeatedBeforeAnythingNewer(t *testing.T) {
 				return resp, err
 			}))
 			failed := 0
-			d := retrying(open(t, f.Addr(), func(cfg *Config) { cfg.MaxBatchMessages = 3 }), &failed)
-			mustDeliver(t, d, changes(topic, 0, 100))
-			if repeats := expectOrder(t, stored(t, f, topic), 100); failed == 0 || repeats != int(lost.Load()) {
+			d := publishertest.Retrying(open(t, f.Addr(), func(cfg *Config) { cfg.MaxBatchMessages = 3 }), &failed)
+			publishertest.Deliver(t, d, publishertest.Changes(topic, 0, 100))
+			if repeats := publishertest.ExpectOrder(t, stored(t, f, topic), 100); failed == 0 || repeats != int(lost.Load()) {
 				t.Errorf("%d changes are repeated after %d failures, want the %d whose confirmation was lost", repeats, failed, lost.Load())
 			}
 		})
@@ -60,8 +61,8 @@ func TestRefusedRequestsAreRepeatedAndNoOthers(t *testing.T) {
 				return handle()
 			}))
 			failed := 0
-			d := retrying(open(t, f.Addr(), func(cfg *Config) { cfg.MaxBatchMessages = 5 }), &failed)
-			mustDeliver(t, d, changes(topic, 0, 200))
+			d := publishertest.Retrying(open(t, f.Addr(), func(cfg *Config) { cfg.MaxBatchMessages = 5 }), &failed)
+			publishertest.Deliver(t, d, publishertest.Changes(topic, 0, 200))
 			if failed == 0 {
 				t.Error("no attempt has failed: the test shows nothing")
 			}
@@ -78,7 +79,7 @@ func TestFailuresAreNotRetriedUnseen(t *testing.T) {
 			calls.Store(n)
 			return nil, status.Error(code, "later")
 		}))
-		expectTemporary(t, open(t, f.Addr()).Deliver(t.Context(), changes(topic, 0, 1)), "later", topic, "public.t")
+		publishertest.ExpectTemporary(t, open(t, f.Addr()).Deliver(t.Context(), publishertest.Changes(topic, 0, 1)), "later", topic, "public.t")
 		if n := calls.Load(); n != 1 {
 			t.Errorf("%v: %d requests are made of one attempt", code, n)
 		}
@@ -91,11 +92,11 @@ func TestConfirmationOfFewerMessagesThanSentIsNone(t *testing.T) {
 		return &pubsubpb.PublishResponse{MessageIds: []string{"1"}}, nil
 	}))
 	p := open(t, f.Addr(), withoutOrdering)
-	batch := changes(topic, 0, 2)
+	batch := publishertest.Changes(topic, 0, 2)
 	batch[1].Key = batch[0].Key // of the same request
-	expectTemporary(t, p.Deliver(t.Context(), batch), "1 messages are confirmed, want 2")
+	publishertest.ExpectTemporary(t, p.Deliver(t.Context(), batch), "1 messages are confirmed, want 2")
 	f.Inject(nil)
-	mustDeliver(t, p, batch)
+	publishertest.Deliver(t, p, batch)
 	if got := stored(t, f, topic); !slices.Equal(got, []int{0, 1}) {
 		t.Errorf("stored are %v", got)
 	}
@@ -113,8 +114,8 @@ func TestSilentServerIsGivenUpWithTheContext(t *testing.T) {
 				<-ctx.Done()
 				return nil, ctx.Err()
 			})
-			err := p.Deliver(ctx, changes(topic, 0, size))
-			expectTemporary(t, err)
+			err := p.Deliver(ctx, publishertest.Changes(topic, 0, size))
+			publishertest.ExpectTemporary(t, err)
 			if !errors.Is(err, context.Canceled) {
 				t.Errorf("got %v", err)
 			}
@@ -122,9 +123,9 @@ func TestSilentServerIsGivenUpWithTheContext(t *testing.T) {
 				t.Error("the connection that was silent is kept, with what is on its way")
 			}
 			f.Inject(nil)
-			mustDeliver(t, p, changes(topic, 0, 20))
+			publishertest.Deliver(t, p, publishertest.Changes(topic, 0, 20))
 			// What the server had read already it may take only now.
-			expectOrder(t, stored(t, f, topic), 20)
+			publishertest.ExpectOrder(t, stored(t, f, topic), 20)
 		})
 	}
 }
@@ -137,7 +138,7 @@ func TestErrorsOfPubSubSayWhatToChange(t *testing.T) {
 	} {
 		f, topic := fakeWithTopic(t)
 		f.Inject(answering(code, "no"))
-		expectPermanent(t, open(t, f.Addr()).Deliver(t.Context(), changes(topic, 0, 1)), append(words, topic, "no")...)
+		publishertest.ExpectPermanent(t, open(t, f.Addr()).Deliver(t.Context(), publishertest.Changes(topic, 0, 1)), append(words, topic, "no")...)
 	}
 }
 
@@ -146,13 +147,13 @@ func TestEmptyBatchNeedsNoMoreThanTheRightToPublish(t *testing.T) {
 	p := open(t, f.Addr())
 	for _, code := range []codes.Code{codes.PermissionDenied, codes.NotFound, codes.InvalidArgument} {
 		f.Inject(answering(code, "no"))
-		mustDeliver(t, p, nil)
+		publishertest.Deliver(t, p, nil)
 	}
 	f.Inject(answering(codes.Unauthenticated, "no"))
-	expectPermanent(t, p.Deliver(t.Context(), nil), "publisher.pubsub.credentialsFile")
+	publishertest.ExpectPermanent(t, p.Deliver(t.Context(), nil), "publisher.pubsub.credentialsFile")
 	f.Inject(nil)
-	mustDeliver(t, p, changes(topic, 0, 1))
-	mustDeliver(t, p, nil)
+	publishertest.Deliver(t, p, publishertest.Changes(topic, 0, 1))
+	publishertest.Deliver(t, p, nil)
 }
 
 func TestTopicThatIsWaitedForKeepsNoOtherWaiting(t *testing.T) {
@@ -160,17 +161,17 @@ func TestTopicThatIsWaitedForKeepsNoOtherWaiting(t *testing.T) {
 	p := open(t, f.Addr())
 	missing := newTopicID()
 	const count = 3 * inFlight
-	batch := append(changes(missing, 0, 1), changes(topic, 0, count)...)
-	batch[0].ID = testID(count)
+	batch := append(publishertest.Changes(missing, 0, 1), publishertest.Changes(topic, 0, count)...)
+	batch[0].ID = publishertest.ID(count)
 	for i := range batch {
 		batch[i].Key = fmt.Append(nil, i) // a queue each
 	}
-	expectTemporary(t, p.Deliver(t.Context(), batch), missing, "gcloud pubsub topics create "+missing+" --project="+testProject)
+	publishertest.ExpectTemporary(t, p.Deliver(t.Context(), batch), missing, "gcloud pubsub topics create "+missing+" --project="+testProject)
 	if got := stored(t, f, topic); len(got) != count {
 		t.Errorf("%d changes are stored where nothing is missing, want %d", len(got), count)
 	}
 	adminOf(t, f.Addr()).createTopic(t, missing)
-	mustDeliver(t, p, batch)
+	publishertest.Deliver(t, p, batch)
 	if got := f.Messages(topicName(testProject, missing)); len(got) != 1 || len(stored(t, f, topic)) != count {
 		t.Errorf("%d and %d messages are stored, want 1 and %d", len(got), len(stored(t, f, topic)), count)
 	}
@@ -189,7 +190,7 @@ func TestTopicIsCreatedOnceAndRetainsItsMessages(t *testing.T) {
 		}
 		return handle()
 	})
-	mustDeliver(t, open(t, f.Addr(), withPolicy(CreateMissing)), changes(topic, 0, 100))
+	publishertest.Deliver(t, open(t, f.Addr(), withPolicy(CreateMissing)), publishertest.Changes(topic, 0, 100))
 	if n := created.Load(); n != 1 {
 		t.Errorf("%d requests to create the topic", n)
 	}
@@ -207,7 +208,7 @@ func TestTopicThatExistsByNowIsCreated(t *testing.T) {
 		a.createTopic(t, topic)
 		return nil, status.Error(codes.NotFound, "resource not found")
 	}))
-	mustDeliver(t, open(t, f.Addr(), withPolicy(CreateMissing)), changes(topic, 0, 1))
+	publishertest.Deliver(t, open(t, f.Addr(), withPolicy(CreateMissing)), publishertest.Changes(topic, 0, 1))
 }
 
 func TestTopicThatMayNotBeCreatedEndsTheRetries(t *testing.T) {
@@ -223,6 +224,6 @@ func TestTopicThatMayNotBeCreatedEndsTheRetries(t *testing.T) {
 			return handle()
 		})
 		topic := newTopicID()
-		expectPermanent(t, open(t, f.Addr(), withPolicy(CreateMissing)).Deliver(t.Context(), changes(topic, 0, 20)), topic, word)
+		publishertest.ExpectPermanent(t, open(t, f.Addr(), withPolicy(CreateMissing)).Deliver(t.Context(), publishertest.Changes(topic, 0, 20)), topic, word)
 	}
 }

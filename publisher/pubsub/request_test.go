@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/publishertest"
 )
 
 // requests delivers a batch and returns the requests that were made of it.
@@ -28,14 +29,14 @@ func requests(t *testing.T, messages func(topic string) []publisher.Message, cha
 		made = append(made, proto.CloneOf(req))
 		return handle()
 	}))
-	mustDeliver(t, open(t, f.Addr(), change...), messages(topic))
+	publishertest.Deliver(t, open(t, f.Addr(), change...), messages(topic))
 	return made
 }
 
 func TestRequestsHoldOneKeyAndAsManyOfItsMessagesAsAllowed(t *testing.T) {
-	const size = 10 * testKeys
-	all := func(topic string) []publisher.Message { return changes(topic, 0, size) }
-	for limit, want := range map[int]int{0: testKeys, 4: testKeys * 3, 1: size} {
+	const size = 10 * publishertest.Keys
+	all := func(topic string) []publisher.Message { return publishertest.Changes(topic, 0, size) }
+	for limit, want := range map[int]int{0: publishertest.Keys, 4: publishertest.Keys * 3, 1: size} {
 		made := requests(t, all, func(cfg *Config) { cfg.MaxBatchMessages = limit })
 		if len(made) != want {
 			t.Errorf("with %d messages at most, %d requests, want %d", limit, len(made), want)
@@ -51,17 +52,17 @@ func TestRequestsHoldOneKeyAndAsManyOfItsMessagesAsAllowed(t *testing.T) {
 func TestRequestsStayBelowTheirSize(t *testing.T) {
 	const limit = 3000
 	largest := 0
-	for _, req := range requests(t, func(topic string) []publisher.Message { return changes(topic, 0, 300) },
+	for _, req := range requests(t, func(topic string) []publisher.Message { return publishertest.Changes(topic, 0, 300) },
 		func(cfg *Config) { cfg.MaxBatchBytes = limit }) {
 		largest = max(largest, proto.Size(req))
 	}
-	one := changes("t", 0, 1)[0]
+	one := publishertest.Changes("t", 0, 1)[0]
 	if largest > limit || largest < limit-3*len(one.Body) {
 		t.Errorf("the largest request has %d bytes, want close to %d", largest, limit)
 	}
 	made := requests(t, func(topic string) []publisher.Message {
-		batch := changes(topic, 0, 3*testKeys)
-		batch[testKeys].Body = []byte(fmt.Sprintf("%d %5000s", testKeys, "."))
+		batch := publishertest.Changes(topic, 0, 3*publishertest.Keys)
+		batch[publishertest.Keys].Body = []byte(fmt.Sprintf("%d %5000s", publishertest.Keys, "."))
 		return batch
 	}, func(cfg *Config) { cfg.MaxBatchBytes = limit })
 	alone := 0
@@ -83,7 +84,7 @@ func TestRequestsStayBelowTheirSize(t *testing.T) {
 func TestSizesAreExact(t *testing.T) {
 	f, topic := fakeWithTopic(t)
 	p := open(t, f.Addr())
-	batch := changes(topic, 0, 1)
+	batch := publishertest.Changes(topic, 0, 1)
 	size := func() int {
 		queues, err := p.plan(batch)
 		if err != nil {
@@ -96,14 +97,14 @@ func TestSizesAreExact(t *testing.T) {
 	if got := size(); got != MaxRequestBytes {
 		t.Fatalf("made is a request of %d bytes", got)
 	}
-	mustDeliver(t, p, batch)
+	publishertest.Deliver(t, p, batch)
 	batch[0].Body = append(batch[0].Body, 0)
-	expectPermanent(t, p.Deliver(t.Context(), batch), fmt.Sprint(MaxRequestBytes+1), "publisher.oversize")
+	publishertest.ExpectPermanent(t, p.Deliver(t.Context(), batch), fmt.Sprint(MaxRequestBytes+1), "publisher.oversize")
 	expectExactly(t, stored(t, f, topic), 1)
 }
 
 func TestWithoutOrderingRequestsHoldManyKeys(t *testing.T) {
-	made := requests(t, func(topic string) []publisher.Message { return changes(topic, 0, 500) }, withoutOrdering)
+	made := requests(t, func(topic string) []publisher.Message { return publishertest.Changes(topic, 0, 500) }, withoutOrdering)
 	if len(made) > lanes {
 		t.Errorf("%d requests, want %d at most", len(made), lanes)
 	}
@@ -118,7 +119,7 @@ func TestWithoutOrderingRequestsHoldManyKeys(t *testing.T) {
 
 func TestMessagesWithoutAKeyAreInTheOrderOfTheirTable(t *testing.T) {
 	made := requests(t, func(topic string) []publisher.Message {
-		batch := changes(topic, 0, 50)
+		batch := publishertest.Changes(topic, 0, 50)
 		for i := range batch {
 			batch[i].Key, batch[i].Table = nil, fmt.Sprintf("public.t%d", i%2)
 		}
@@ -144,7 +145,7 @@ func TestKeysThatPubSubRefusesAreRepresentedByADigest(t *testing.T) {
 	content := publisher.Content{Type: "application/json", CloudEvents: &binary}
 	keys := []string{"\xff\xfe", strings.Repeat("k", maxKey), strings.Repeat("k", maxKey+1), strings.Repeat("k", maxKey+2)}
 	made := requests(t, func(topic string) []publisher.Message { // the server refuses what is too long
-		batch := changes(topic, 0, len(keys))
+		batch := publishertest.Changes(topic, 0, len(keys))
 		for i := range batch {
 			batch[i].Key, batch[i].Table = []byte(keys[i]), table
 		}

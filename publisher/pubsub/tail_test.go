@@ -14,6 +14,7 @@ import (
 
 	"github.com/walherald/walherald/internal/pubsubserver"
 	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/publishertest"
 )
 
 // servers are the local servers there are, by name. The emulator is shared by
@@ -94,12 +95,12 @@ func TestTailReadsWhatSubscribersGetAndLeavesNoSubscription(t *testing.T) {
 				a.createTopic(t, id)
 			}
 			cfg := Config{Project: testProject, Emulator: addr}
-			const count = 2 * testKeys
+			const count = 2 * publishertest.Keys
 			got, wait := tailing(t, cfg, topics, publisher.StartNow, 2*count)
 			p := open(t, addr, func(cfg *Config) { cfg.Content.Encoding = "gzip" })
 			for _, id := range topics {
 				a.awaitSubscriptions(t, id, 1)
-				mustDeliver(t, p, changes(id, 0, count))
+				publishertest.Deliver(t, p, publishertest.Changes(id, 0, count))
 			}
 			wait()
 			perTopic := make(map[string][]int)
@@ -108,7 +109,7 @@ func TestTailReadsWhatSubscribersGetAndLeavesNoSubscription(t *testing.T) {
 				if _, err := fmt.Sscanf(string(r.Body), "%d", &n); err != nil {
 					t.Fatal(err)
 				}
-				if string(r.Key) != testKey(n) || r.Encoding != "gzip" || time.Since(r.Stored) > testTimeout {
+				if string(r.Key) != publishertest.Key(n) || r.Encoding != "gzip" || time.Since(r.Stored) > testTimeout {
 					t.Errorf("message %d is read with key %q, encoding %q, stored at %v", n, r.Key, r.Encoding, r.Stored)
 				}
 				if want := (publisher.Attribute{Name: publisher.AttrAction, Value: "INSERT"}); len(r.Attributes) != 7 || r.Attributes[2] != want {
@@ -128,7 +129,7 @@ func TestTailFindsTopicsByPattern(t *testing.T) {
 	f, topic := fakeWithTopic(t)
 	got, wait := tailing(t, Config{Project: testProject, Emulator: f.Addr()}, []string{"cdc.*"}, publisher.StartNow, 1)
 	adminOf(t, f.Addr()).awaitSubscriptions(t, topic, 1)
-	mustDeliver(t, open(t, f.Addr()), changes(topic, 0, 1))
+	publishertest.Deliver(t, open(t, f.Addr()), publishertest.Changes(topic, 0, 1))
 	wait()
 	if got[0].Topic != topic {
 		t.Errorf("read from %s", got[0].Topic)
@@ -147,7 +148,7 @@ func TestTailFromTheOldestSaysWhyItCannot(t *testing.T) {
 	if err == nil {
 		t.Fatal("a topic that retains nothing is read from its oldest message")
 	}
-	expectWords(t, err, topic, "retains nothing", "--message-retention-duration")
+	publishertest.ExpectWords(t, err, topic, "retains nothing", "--message-retention-duration")
 }
 
 func TestTailEndsWithTheErrorOfWhoReads(t *testing.T) {
@@ -160,7 +161,7 @@ func TestTailEndsWithTheErrorOfWhoReads(t *testing.T) {
 			func(publisher.Received) error { return broken })
 	}()
 	a.awaitSubscriptions(t, topic, 1)
-	mustDeliver(t, open(t, f.Addr()), changes(topic, 0, 3))
+	publishertest.Deliver(t, open(t, f.Addr()), publishertest.Changes(topic, 0, 3))
 	if err := <-ended; !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}
@@ -188,6 +189,6 @@ func TestTailFromTheOldestGoesBackToWhereRetentionBegins(t *testing.T) {
 	if back := time.Since(<-sought); back < time.Hour || back > time.Hour+testTimeout {
 		t.Errorf("it goes back by %v, want the hour that the topic retains", back)
 	}
-	mustDeliver(t, open(t, f.Addr()), changes(topic, 0, 1))
+	publishertest.Deliver(t, open(t, f.Addr()), publishertest.Changes(topic, 0, 1))
 	wait()
 }

@@ -14,21 +14,22 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/publishertest"
 )
 
 func TestLostConfirmsRepeatAtMostOneMessageOfEachKey(t *testing.T) {
 	b := newBroker(t).bind(nil)
 	proxy, url := through(t)
 	p := b.open(func(p *Publisher) { p.cfg.URLs = []string{url} })
-	mustDeliver(t, p, changes(b.exchange, 0, 70))
+	publishertest.Deliver(t, p, changes(b.exchange, 0, 70))
 	proxy.CutRepliesAfter(100) // the broker has stored more than it could say
 	failed := 0
-	mustDeliver(t, retrying(p, &failed), changes(b.exchange, 70, 700))
+	publishertest.Deliver(t, publishertest.Retrying(p, &failed), changes(b.exchange, 70, 700))
 	if failed != 1 {
 		t.Errorf("%d attempts have failed, want 1", failed)
 	}
-	if repeats := expectOrder(t, numbers(t, b.takeAll()), 770); repeats > testKeys {
-		t.Errorf("%d messages are repeated, want %d at most", repeats, testKeys)
+	if repeats := publishertest.ExpectOrder(t, numbers(t, b.takeAll()), 770); repeats > publishertest.Keys {
+		t.Errorf("%d messages are repeated, want %d at most", repeats, publishertest.Keys)
 	}
 }
 
@@ -44,9 +45,9 @@ func TestConfirmedMessagesOfAFailedBatchAreNotRepeated(t *testing.T) {
 		}
 		all = append(all, numbers(t, b.takeAll())...) // the consumer catches up
 	}})
-	mustDeliver(t, d, changes(b.exchange, 0, 250))
+	publishertest.Deliver(t, d, changes(b.exchange, 0, 250))
 	all = append(all, numbers(t, b.takeAll())...)
-	if repeats := expectOrder(t, all, 250); repeats != 0 || failed == 0 {
+	if repeats := publishertest.ExpectOrder(t, all, 250); repeats != 0 || failed == 0 {
 		t.Errorf("%d repeats after %d refusals", repeats, failed)
 	}
 }
@@ -55,7 +56,7 @@ func TestCancelledBatchGoesOnWithoutRepeats(t *testing.T) {
 	b := newBroker(t).bind(nil)
 	proxy, url := through(t)
 	p := b.open(func(p *Publisher) { p.cfg.URLs = []string{url} })
-	mustDeliver(t, p, changes(b.exchange, 0, 70))
+	publishertest.Deliver(t, p, changes(b.exchange, 0, 70))
 	batch := changes(b.exchange, 70, 700)
 	proxy.Blackhole(true)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -64,8 +65,8 @@ func TestCancelledBatchGoesOnWithoutRepeats(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	proxy.Blackhole(false)
-	mustDeliver(t, p, batch)
-	if repeats := expectOrder(t, numbers(t, b.takeAll()), 770); repeats != 0 {
+	publishertest.Deliver(t, p, batch)
+	if repeats := publishertest.ExpectOrder(t, numbers(t, b.takeAll()), 770); repeats != 0 {
 		t.Errorf("%d messages are repeated", repeats)
 	}
 }
@@ -74,7 +75,7 @@ func TestAnotherBatchAfterOneThatWasGivenUpIsDeliveredWhole(t *testing.T) {
 	b := newBroker(t).bind(nil)
 	proxy, url := through(t)
 	p := b.open(func(p *Publisher) { p.cfg.URLs = []string{url} })
-	mustDeliver(t, p, changes(b.exchange, 0, 7))
+	publishertest.Deliver(t, p, changes(b.exchange, 0, 7))
 	proxy.Blackhole(true)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
@@ -82,8 +83,8 @@ func TestAnotherBatchAfterOneThatWasGivenUpIsDeliveredWhole(t *testing.T) {
 		t.Fatal("delivered through a black hole")
 	}
 	proxy.Blackhole(false)
-	mustDeliver(t, p, changes(b.exchange, 7, 70))
-	expectOrder(t, numbers(t, b.takeAll()), 77)
+	publishertest.Deliver(t, p, changes(b.exchange, 7, 70))
+	publishertest.ExpectOrder(t, numbers(t, b.takeAll()), 77)
 }
 
 func TestSilentBrokerIsToldAndThenGivenUp(t *testing.T) {
@@ -92,7 +93,7 @@ func TestSilentBrokerIsToldAndThenGivenUp(t *testing.T) {
 	p := b.open(func(p *Publisher) {
 		p.cfg.URLs, p.patience, p.stall = []string{url + "?connection_timeout=500"}, 200*time.Millisecond, 300*time.Millisecond
 	})
-	mustDeliver(t, p, changes(b.exchange, 0, 7))
+	publishertest.Deliver(t, p, changes(b.exchange, 0, 7))
 	proxy.Blackhole(true)
 	batch := changes(b.exchange, 7, 70)
 	mustFail(t, p, batch, false, "no confirm from RabbitMQ", "7 messages")
@@ -105,15 +106,15 @@ func TestSilentBrokerIsToldAndThenGivenUp(t *testing.T) {
 	mustFail(t, p, nil, false, "deadline exceeded") // nobody answers a new session either
 	proxy.Blackhole(false)
 	failed := 0
-	mustDeliver(t, retrying(p, &failed), batch)
-	expectOrder(t, numbers(t, b.takeAll()), 77)
+	publishertest.Deliver(t, publishertest.Retrying(p, &failed), batch)
+	publishertest.ExpectOrder(t, numbers(t, b.takeAll()), 77)
 }
 
 func TestAlarmIsToldAndNothingIsLostOrPiledUp(t *testing.T) {
 	b := newBroker(t).bind(nil)
 	proxy, url := through(t)
 	p := b.open(func(p *Publisher) { p.cfg.URLs, p.patience = []string{url}, 100*time.Millisecond })
-	mustDeliver(t, p, changes(b.exchange, 0, 70))
+	publishertest.Deliver(t, p, changes(b.exchange, 0, 70))
 	batch := changes(b.exchange, 70, 700)
 	unblock := sync.OnceFunc(block(t))
 	defer unblock()
@@ -125,10 +126,10 @@ func TestAlarmIsToldAndNothingIsLostOrPiledUp(t *testing.T) {
 	}
 	unblock()
 	failed := 0
-	mustDeliver(t, retrying(p, &failed), batch)
+	publishertest.Deliver(t, publishertest.Retrying(p, &failed), batch)
 	// A session that is blocked has one message on its way, or what a wave had
 	// before the alarm.
-	if repeats := expectOrder(t, numbers(t, b.takeAll()), 770); repeats > testKeys+5 {
+	if repeats := publishertest.ExpectOrder(t, numbers(t, b.takeAll()), 770); repeats > publishertest.Keys+5 {
 		t.Errorf("%d messages are repeated", repeats)
 	}
 }
@@ -136,7 +137,7 @@ func TestAlarmIsToldAndNothingIsLostOrPiledUp(t *testing.T) {
 func TestAlarmInTheMiddleOfABurstRepeatsNothing(t *testing.T) {
 	b := newBroker(t).bind(nil)
 	p := b.open(func(p *Publisher) { p.patience = 200 * time.Millisecond })
-	mustDeliver(t, p, changes(b.exchange, 0, 70))
+	publishertest.Deliver(t, p, changes(b.exchange, 0, 70))
 	raised := make(chan error, 1)
 	srv := node(t)
 	go func() { raised <- srv.Block(context.Background(), true) }()
@@ -153,10 +154,10 @@ func TestAlarmInTheMiddleOfABurstRepeatsNothing(t *testing.T) {
 	}})
 	count := 70
 	for told == 0 && count < 1_000_000 { // until the alarm is there
-		mustDeliver(t, d, changes(b.exchange, count, 700))
+		publishertest.Deliver(t, d, changes(b.exchange, count, 700))
 		count += 700
 	}
-	if repeats := expectOrder(t, numbers(t, b.takeAll()), count); repeats != 0 || told == 0 {
+	if repeats := publishertest.ExpectOrder(t, numbers(t, b.takeAll()), count); repeats != 0 || told == 0 {
 		t.Errorf("%d repeats after %d errors", repeats, told)
 	}
 }
@@ -164,24 +165,24 @@ func TestAlarmInTheMiddleOfABurstRepeatsNothing(t *testing.T) {
 func TestConnectionClosedByAnOperatorIsOpenedAgain(t *testing.T) {
 	b := newBroker(t).bind(nil)
 	p := b.open()
-	mustDeliver(t, p, changes(b.exchange, 0, 70))
+	publishertest.Deliver(t, p, changes(b.exchange, 0, 70))
 	control(t, "close_all_connections", "--limit", "100", "a test")
 	failed := 0
-	mustDeliver(t, retrying(p, &failed), changes(b.exchange, 70, 70))
-	expectOrder(t, numbers(t, b.takeAll()), 140)
+	publishertest.Deliver(t, publishertest.Retrying(p, &failed), changes(b.exchange, 70, 70))
+	publishertest.ExpectOrder(t, numbers(t, b.takeAll()), 140)
 }
 
 func TestDeletedExchangeIsMadeAgainAndUnboundMessagesAreHeld(t *testing.T) {
 	b := newBroker(t).bind(nil)
 	p := b.open()
-	mustDeliver(t, p, changes(b.exchange, 0, 70))
+	publishertest.Deliver(t, p, changes(b.exchange, 0, 70))
 	b.must(b.ch.ExchangeDelete(b.exchange, false, false))
 	batch := changes(b.exchange, 70, 70)
 	mustFail(t, p, batch, false, "NOT_FOUND", b.exchange)
 	mustFail(t, p, batch, false, "no queue is bound", b.exchange, batch[0].Topic)
 	b.bindQueue(nil)
-	mustDeliver(t, p, batch)
-	if repeats := expectOrder(t, numbers(t, b.takeAll()), 140); repeats != 0 {
+	publishertest.Deliver(t, p, batch)
+	if repeats := publishertest.ExpectOrder(t, numbers(t, b.takeAll()), 140); repeats != 0 {
 		t.Errorf("%d repeats", repeats)
 	}
 }
@@ -198,8 +199,8 @@ func TestUnroutableMessageHoldsItsKey(t *testing.T) {
 	batch := changes(b.exchange, 0, 70)
 	mustFail(t, p, batch, false, "no queue is bound", fmt.Sprintf("%q", b.exchange+".t1"))
 	b.must(b.ch.QueueBind(b.exchange, "#", b.exchange, false, nil))
-	mustDeliver(t, p, batch)
-	if repeats := expectOrder(t, numbers(t, b.takeAll()), 70); repeats != 0 {
+	publishertest.Deliver(t, p, batch)
+	if repeats := publishertest.ExpectOrder(t, numbers(t, b.takeAll()), 70); repeats != 0 {
 		t.Errorf("%d repeats", repeats)
 	}
 }
@@ -211,7 +212,7 @@ func TestNextHostIsTriedWhereOneIsDown(t *testing.T) {
 	nobody := l.Addr().String()
 	fatal(t, l.Close())
 	p := b.open(func(p *Publisher) { p.cfg.URLs = []string{"amqp://" + nobody, b.url} })
-	mustDeliver(t, p, changes(b.exchange, 0, 7))
+	publishertest.Deliver(t, p, changes(b.exchange, 0, 7))
 	if p.host != 1 {
 		t.Errorf("begins with host %d the next time", p.host)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/walherald/walherald/internal/faultproxy"
 	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/publishertest"
 )
 
 const (
@@ -19,30 +20,14 @@ const (
 	testTimeout = time.Minute
 	// testMaxMessage is the node's limit of a body in bytes.
 	testMaxMessage = 64 << 10
-	testWriter     = "writer-a"
-	testKeys       = 7
-	bodySize       = 200 // at least
 )
 
-// testID is the id of change n.
-func testID(n int) publisher.ID {
-	id, err := publisher.NewID(uint64(1000+n/10), uint64(n%10), 42)
-	if err != nil {
-		panic(err)
-	}
-	return id
-}
-
-// changes makes the messages of the changes from first on, n of them.
+// changes makes the messages of the changes from first on, n of them, those of a
+// key with one routing key.
 func changes(exchange string, first, n int) []publisher.Message {
-	batch := make([]publisher.Message, n)
+	batch := publishertest.Changes("", first, n)
 	for i := range batch {
-		c := first + i
-		batch[i] = publisher.Message{
-			ID: testID(c), Writer: testWriter, Topic: fmt.Sprintf("%s.t%d", exchange, c%testKeys%3), Table: "public.t",
-			Action: publisher.Insert, Key: fmt.Appendf(nil, "key%d", c%testKeys), Body: fmt.Appendf(nil, "%d %*s", c, bodySize, "."),
-			CommitTime: 1_700_000_000_000_000 + int64(c),
-		}
+		batch[i].Topic = fmt.Sprintf("%s.t%d", exchange, (first+i)%publishertest.Keys%3)
 	}
 	return batch
 }
@@ -146,42 +131,9 @@ func numbers(t testing.TB, stored []amqp.Delivery) []int {
 	t.Helper()
 	var out []int
 	for _, m := range stored {
-		var n int
-		if _, err := fmt.Sscanf(string(m.Body), "%d", &n); err != nil {
-			t.Fatalf("body %q: %v", m.Body, err)
-		}
-		if m.MessageId != testID(n).String() {
-			t.Fatalf("change %d has message-id %s", n, m.MessageId)
-		}
-		out = append(out, n)
+		out = append(out, publishertest.Number(t, m.Body, m.MessageId))
 	}
 	return out
-}
-
-// expectOrder wants the changes below count, the first occurrences of each key
-// in order, and returns how many are repeats.
-func expectOrder(t testing.TB, numbers []int, count int) (repeats int) {
-	t.Helper()
-	next := make([]int, testKeys) // the change each key goes on with
-	for k := range next {
-		next[k] = k
-	}
-	for at, n := range numbers {
-		switch k := n % testKeys; {
-		case n > next[k]:
-			t.Fatalf("change %d of key %d comes before %d, at place %d", n, k, next[k], at)
-		case n == next[k]:
-			next[k] += testKeys
-		default:
-			repeats++
-		}
-	}
-	for k, n := range next {
-		if n < count {
-			t.Errorf("change %d of key %d is missing", n, k)
-		}
-	}
-	return repeats
 }
 
 // open makes a Publisher for the exchange that ends with the test; change may
@@ -192,12 +144,7 @@ func (b *broker) open(change ...func(*Publisher)) *Publisher {
 	for _, c := range change {
 		c(p)
 	}
-	b.t.Cleanup(func() {
-		if err := p.Close(); err != nil {
-			b.t.Error(err)
-		}
-	})
-	return p
+	return publishertest.Closed(b.t, p)
 }
 
 // through puts a proxy before the node.
@@ -207,21 +154,7 @@ func through(t testing.TB) (proxy *faultproxy.Proxy, url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := proxy.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return proxy, "amqp://" + proxy.Addr()
-}
-
-func mustDeliver(t testing.TB, d publisher.Deliverer, batch []publisher.Message) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
-	defer cancel()
-	if err := d.Deliver(ctx, batch); err != nil {
-		t.Fatal(err)
-	}
+	return publishertest.Closed(t, proxy), "amqp://" + proxy.Addr()
 }
 
 // mustFail wants an error that is permanent or not and holds all the texts.
@@ -250,11 +183,4 @@ func awaitEnd(t testing.TB, p *Publisher) {
 			t.Fatal("session does not notice its end")
 		}
 	}
-}
-
-// retrying wraps p as the service does and counts the attempts that failed.
-func retrying(p *Publisher, failed *int) publisher.Deliverer {
-	return publisher.Retry(p, testTimeout, publisher.RetryHooks{
-		Failed: func(error, *publisher.Message, time.Duration) { *failed++ },
-	})
 }

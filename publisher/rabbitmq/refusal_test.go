@@ -12,6 +12,7 @@ import (
 
 	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/publishertest"
 )
 
 const secret = "hunter2%2F@"
@@ -20,7 +21,7 @@ func TestMessageCarriesWhatTheManualSays(t *testing.T) {
 	b := newBroker(t).bind(nil)
 	p := b.open(func(p *Publisher) { p.cfg.Content = publisher.Content{Type: "application/json", Encoding: "gzip"} })
 	m := changes(b.exchange, 3, 1)[0]
-	mustDeliver(t, p, []publisher.Message{m})
+	publishertest.Deliver(t, p, []publisher.Message{m})
 	got, ok := b.take()
 	if !ok {
 		t.Fatal("nothing is stored")
@@ -62,7 +63,7 @@ func TestExchangeOfAnotherKindIsRefusedWithARemedy(t *testing.T) {
 		func(p *Publisher) { p.cfg.Missing = MissingWait },
 		func(p *Publisher) { p.cfg.Missing = MissingStop },
 	} {
-		mustDeliver(t, b.open(change), changes(b.exchange, 0, 7))
+		publishertest.Deliver(t, b.open(change), changes(b.exchange, 0, 7))
 	}
 }
 
@@ -71,7 +72,7 @@ func TestEveryKindOfExchangeIsMade(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			b := newBroker(t)
 			p := b.open(func(p *Publisher) { p.cfg.Kind = kind })
-			mustDeliver(t, p, nil) // makes it
+			publishertest.Deliver(t, p, nil) // makes it
 			if err := b.ch.ExchangeDeclare(b.exchange, kind, true, false, false, false, nil); err != nil {
 				t.Fatal(err)
 			}
@@ -120,7 +121,7 @@ func TestUserOfTheConfigurationComesBeforeThatOfTheAddress(t *testing.T) {
 	b := newBroker(t).bind(nil)
 	url := strings.Replace(b.url, "guest:guest", "nobody:nothing", 1)
 	p := b.open(func(p *Publisher) { p.cfg.URLs, p.cfg.User, p.cfg.Password = []string{url}, "guest", "guest" })
-	mustDeliver(t, p, changes(b.exchange, 0, 1))
+	publishertest.Deliver(t, p, changes(b.exchange, 0, 1))
 }
 
 func TestUserWhoMayOnlyWriteNeedsTheExchangeMade(t *testing.T) {
@@ -131,7 +132,7 @@ func TestUserWhoMayOnlyWriteNeedsTheExchangeMade(t *testing.T) {
 	p := b.open(func(p *Publisher) { p.cfg.User, p.cfg.Password = "scribe", "pencil" })
 	mustFail(t, p, nil, true, "right to configure", b.exchange)
 	b.bind(nil)
-	mustDeliver(t, p, changes(b.exchange, 0, 70))
+	publishertest.Deliver(t, p, changes(b.exchange, 0, 70))
 	control(t, "set_permissions", "scribe", "^$", "^$", "^$")
 	p = b.open(func(p *Publisher) { p.cfg.User, p.cfg.Password = "scribe", "pencil" })
 	mustFail(t, p, changes(b.exchange, 70, 1), true, "right to write", b.exchange)
@@ -154,7 +155,7 @@ func TestLongRoutingKeyIsPermanent(t *testing.T) {
 	batch[1].Topic = strings.Repeat("k", 256)
 	mustFail(t, p, batch, true, "256 bytes", "255", "listener.topicsMap")
 	batch[1].Topic = batch[1].Topic[1:]
-	mustDeliver(t, p, batch)
+	publishertest.Deliver(t, p, batch)
 	if got := numbers(t, b.takeAll()); len(got) != 2 {
 		t.Errorf("%v are stored", got)
 	}
@@ -170,8 +171,8 @@ func TestLimitOfSizeIsAskedForAgainByTheNextSession(t *testing.T) {
 	for _, i := range []int{3, 12} {
 		batch[i].Body = make([]byte, testMaxMessage+1)
 	}
-	mustDeliver(t, p, batch)
-	if want := []publisher.ID{testID(3), testID(12)}; !reflect.DeepEqual(skipped, want) {
+	publishertest.Deliver(t, p, batch)
+	if want := []publisher.ID{publishertest.ID(3), publishertest.ID(12)}; !reflect.DeepEqual(skipped, want) {
 		t.Errorf("skipped are %v, want %v", skipped, want)
 	}
 	stored := make(map[int]bool) // what was on its way beside them is repeated
@@ -185,7 +186,7 @@ func TestLimitOfSizeIsAskedForAgainByTheNextSession(t *testing.T) {
 		t.Errorf("limit is %d, of the session %d", p.limit, p.session.limit)
 	}
 	p.session.abort()
-	mustDeliver(t, p, nil)
+	publishertest.Deliver(t, p, nil)
 	if p.limit != 0 || p.session.limit != 0 {
 		t.Errorf("limit of an earlier session is kept: %d, %d", p.limit, p.session.limit)
 	}

@@ -10,6 +10,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/publishertest"
 )
 
 func TestTailGivesWhatIsPublishedFromNowOn(t *testing.T) {
@@ -36,7 +37,7 @@ func TestTailGivesWhatIsPublishedFromNowOn(t *testing.T) {
 			failed := 0
 			p := b.open(func(p *Publisher) { p.cfg.Kind = kind })
 			batch := changes(b.exchange, 10, 20)
-			mustDeliver(t, publisher.Retry(p, testTimeout, publisher.RetryHooks{Failed: func(error, *publisher.Message, time.Duration) { failed++ }}), batch)
+			publishertest.Deliver(t, publisher.Retry(p, testTimeout, publisher.RetryHooks{Failed: func(error, *publisher.Message, time.Duration) { failed++ }}), batch)
 			if err := <-ended; err != nil {
 				t.Fatal(err)
 			}
@@ -63,7 +64,7 @@ func TestTailEndsWithTheErrorOfItsReader(t *testing.T) {
 		ended <- Tail(t.Context(), cfg, nil, publisher.StartNow, func(publisher.Received) error { return full })
 	}()
 	failed := 0
-	mustDeliver(t, retrying(b.open(), &failed), changes(b.exchange, 0, 1))
+	publishertest.Deliver(t, publishertest.Retrying(b.open(), &failed), changes(b.exchange, 0, 1))
 	if err := <-ended; !errors.Is(err, full) {
 		t.Errorf("got %v", err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/walherald/walherald/internal/rabbitserver"
 	"github.com/walherald/walherald/internal/testcert"
+	"github.com/walherald/walherald/publisher/publishertest"
 )
 
 func TestTLSWithClientCertificates(t *testing.T) {
@@ -28,9 +29,9 @@ func TestTLSWithClientCertificates(t *testing.T) {
 	trusted := &tls.Config{RootCAs: a.Pool(), MinVersion: tls.VersionTLS12}
 	mutual := trusted.Clone()
 	mutual.Certificates = []tls.Certificate{client}
-	mustDeliver(t, with(mutual, "amqps://"+srv.TLSAddr()), changes("tls", 0, 70))
-	mustDeliver(t, with(mutual, srv.TLSAddr()), changes("tls", 70, 70)) // whatever the scheme
-	expectOrder(t, numbers(t, b.takeAll()), 140)
+	publishertest.Deliver(t, with(mutual, "amqps://"+srv.TLSAddr()), changes("tls", 0, 70))
+	publishertest.Deliver(t, with(mutual, srv.TLSAddr()), changes("tls", 70, 70)) // whatever the scheme
+	publishertest.ExpectOrder(t, numbers(t, b.takeAll()), 140)
 
 	mustFail(t, with(trusted, srv.TLSAddr()), nil, false, "certificate required")
 	mustFail(t, with(&tls.Config{MinVersion: tls.VersionTLS12}, srv.TLSAddr()), nil, false, "unknown authority")

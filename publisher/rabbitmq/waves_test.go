@@ -7,13 +7,14 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/publishertest"
 )
 
 // keyed makes messages with these keys; an empty one means none.
 func keyed(keys ...string) []publisher.Message {
 	batch := make([]publisher.Message, len(keys))
 	for i, key := range keys {
-		batch[i] = publisher.Message{ID: testID(i), Writer: testWriter, Topic: "t", Key: []byte(key)}
+		batch[i] = publisher.Message{ID: publishertest.ID(i), Writer: publishertest.Writer, Topic: "t", Key: []byte(key)}
 	}
 	return batch
 }
@@ -86,7 +87,7 @@ func TestEqualKeysOfDifferentTopicsLeaveTogether(t *testing.T) {
 func TestWavesBelongToOneBatch(t *testing.T) {
 	batch := keyed("a", "b")
 	other, renamed := keyed("a", "b"), keyed("a", "b")
-	other[1].ID = testID(7)
+	other[1].ID = publishertest.ID(7)
 	renamed[0].Writer = "another"
 	var none *waves
 	for _, c := range []struct {
