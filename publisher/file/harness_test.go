@@ -9,14 +9,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/walherald/walherald/publisher"
 	"github.com/walherald/walherald/publisher/publishertest"
 )
-
-// testTimeout bounds what a test waits for.
-const testTimeout = time.Minute
 
 // open makes a File that ends with the test, and what it logs.
 func open(t *testing.T, path string) (*File, *bytes.Buffer) {
