@@ -1,9 +1,10 @@
 package pgserver
 
 import (
-	"errors"
 	"net"
 	"testing"
+
+	"github.com/walherald/walherald/internal/pgserver/child"
 )
 
 func TestTakenPortIsToldFromOtherFailures(t *testing.T) {
@@ -19,7 +20,7 @@ func TestTakenPortIsToldFromOtherFailures(t *testing.T) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.port = taken.Addr().(*net.TCPAddr).Port
-	if err := s.start(t.Context()); !errors.Is(err, errPortTaken) {
+	if err := s.start(t.Context()); !child.PortTaken(err) {
 		t.Fatalf("start on a taken port returned %v", err)
 	}
 	_ = taken.Close()

@@ -188,6 +188,9 @@ func (s *Server) DSN(database string) string {
 	return u.String()
 }
 
+// String says which server this is.
+func (s *Server) String() string { return fmt.Sprintf("the PostgreSQL server on port %d", s.Port()) }
+
 // Host returns the address the server listens on, 127.0.0.1.
 func (s *Server) Host() string { return host }
 

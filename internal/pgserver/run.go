@@ -1,11 +1,9 @@
 package pgserver
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,12 +19,10 @@ import (
 const (
 	// startTimeout bounds what the caller's context does not.
 	startTimeout = time.Minute
-	// pollInterval is how often a server that is coming up is asked.
+	// pollInterval is how often a server is asked whether something has happened.
 	pollInterval = 10 * time.Millisecond
 	// portAttempts is how many ports are tried until one can be listened on.
 	portAttempts = 5
-	// logTail is how many bytes of the log an error shows.
-	logTail = 4 << 10
 )
 
 // StopMode says how a server is stopped, by the names of pg_ctl.
@@ -50,14 +46,8 @@ func (m StopMode) signal() syscall.Signal {
 
 // bounded gives ctx a deadline if it has none.
 func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	if _, ok := ctx.Deadline(); ok {
-		return ctx, func() {}
-	}
-	return context.WithTimeout(ctx, startTimeout)
+	return child.Bounded(ctx, startTimeout)
 }
-
-// errPortTaken says that somebody else listens on the port.
-var errPortTaken = errors.New("port is taken")
 
 // startAnywhere starts the server on the first free port that it gets.
 func (s *Server) startAnywhere(ctx context.Context) error {
@@ -68,7 +58,7 @@ func (s *Server) startAnywhere(ctx context.Context) error {
 		if s.port, err = child.FreePort(); err != nil {
 			return err
 		}
-		if err = s.start(ctx); !errors.Is(err, errPortTaken) {
+		if err = s.start(ctx); !child.PortTaken(err) {
 			return err
 		}
 	}
@@ -82,7 +72,7 @@ func (s *Server) start(ctx context.Context) error {
 		return fmt.Errorf("open the server's log: %w", err)
 	}
 	defer func() { _ = log.Close() }()
-	before, err := log.Seek(0, io.SeekEnd)
+	before, err := log.Stat()
 	if err != nil {
 		return fmt.Errorf("open the server's log: %w", err)
 	}
@@ -94,29 +84,18 @@ func (s *Server) start(ctx context.Context) error {
 	if s.process, err = child.Start(cmd, syscall.SIGQUIT); err != nil {
 		return err
 	}
-	if err := s.awaitReady(ctx); err != nil {
-		return errors.Join(err, s.process.Kill(), s.bindError(before))
+	if err := s.process.AwaitReady(ctx, s.probe); err != nil {
+		return errors.Join(fmt.Errorf("start PostgreSQL: %w\n%s", err, child.Tail(s.LogPath(), before.Size())), s.process.Kill())
 	}
 	return nil
 }
 
-// awaitReady polls until the server takes connections, has ended or ctx ends.
-func (s *Server) awaitReady(ctx context.Context) error {
-	tick := time.NewTicker(pollInterval)
-	defer tick.Stop()
-	for {
-		conn, err := s.connectSocket(ctx)
-		if err == nil {
-			return conn.Close(ctx)
-		}
-		select {
-		case <-tick.C:
-		case <-s.process.Done():
-			return fmt.Errorf("start PostgreSQL: it ended: %w\n%s", s.process.Wait(ctx), s.LogTail())
-		case <-ctx.Done():
-			return fmt.Errorf("start PostgreSQL: %w; last connection attempt: %w\n%s", ctx.Err(), err, s.LogTail())
-		}
+func (s *Server) probe(ctx context.Context) error {
+	conn, err := s.connectSocket(ctx)
+	if err != nil {
+		return err
 	}
+	return conn.Close(ctx)
 }
 
 // connectSocket connects to database postgres through the server's own socket:
@@ -129,18 +108,6 @@ func (s *Server) connectSocket(ctx context.Context) (*pgx.Conn, error) {
 	config.Host, config.Port = s.folder.Path, uint16(s.port)
 	config.User, config.Password, config.Database = superuser, s.password, "postgres"
 	return pgx.ConnectConfig(ctx, config)
-}
-
-// bindError returns errPortTaken if the log says so since the given offset.
-func (s *Server) bindError(since int64) error {
-	log, err := os.ReadFile(s.LogPath())
-	if err != nil || int64(len(log)) < since {
-		return err
-	}
-	if bytes.Contains(log[since:], []byte("Address already in use")) {
-		return errPortTaken
-	}
-	return nil
 }
 
 // Stop stops the server and waits until all its processes have gone. If ctx ends
@@ -178,11 +145,5 @@ func (s *Server) Restart(ctx context.Context) error {
 // LogPath returns the path of the server's log, which all its starts share.
 func (s *Server) LogPath() string { return filepath.Join(s.folder.Path, "log") }
 
-// LogTail returns the last 4 kB of the server's log, or why there are none.
-func (s *Server) LogTail() string {
-	log, err := os.ReadFile(s.LogPath())
-	if err != nil {
-		return err.Error()
-	}
-	return string(log[max(0, len(log)-logTail):])
-}
+// LogTail returns the last 6 kB of the server's log, or why there are none.
+func (s *Server) LogTail() string { return child.Tail(s.LogPath(), 0) }

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/walherald/walherald/internal/pgserver/child"
 )
 
 // ForTest starts a server that belongs to one test and ends with it. A machine
@@ -14,36 +16,14 @@ import (
 // test fails, the end of the server's log is shown.
 func ForTest(t testing.TB, opts Options) *Server {
 	t.Helper()
-	s, err := Start(context.Background(), opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	endWith(t, s)
-	return s
+	return child.ForTest(t, func(ctx context.Context) (*Server, error) { return Start(ctx, opts) })
 }
 
 // StandbyForTest starts a standby that belongs to one test and ends with it; see
 // [Server.StartStandby].
 func (s *Server) StandbyForTest(t testing.TB, settings map[string]string) *Server {
 	t.Helper()
-	standby, err := s.StartStandby(context.Background(), settings)
-	if err != nil {
-		t.Fatal(err)
-	}
-	endWith(t, standby)
-	return standby
-}
-
-// endWith closes a server when the test ends and shows its log if it failed.
-func endWith(t testing.TB, s *Server) {
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the log of the server on port %d ends:\n%s", s.Port(), s.LogTail())
-		}
-		if err := s.Close(); err != nil {
-			t.Errorf("close the test server: %v", err)
-		}
-	})
+	return child.ForTest(t, func(ctx context.Context) (*Server, error) { return s.StartStandby(ctx, settings) })
 }
 
 // shared is the server of the test binary; started by the first who asks.

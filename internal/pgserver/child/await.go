@@ -2,8 +2,10 @@ package child
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -44,4 +46,10 @@ func Tail(path string, since int64) string {
 	}
 	start := max(since, int64(len(log)-logTail), 0)
 	return string(log[min(start, int64(len(log))):])
+}
+
+// PortTaken reports whether a start failed because somebody has the server's
+// port, by the end of the log in err. Go, C and Java write it in different cases.
+func PortTaken(err error) bool {
+	return errors.Is(err, ErrEnded) && strings.Contains(strings.ToLower(err.Error()), "address already in use")
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -133,23 +132,22 @@ func (s *Server) Restart(ctx context.Context) error {
 	}
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
+	var taken error // why earlier attempts failed, if ctx cuts off the last
 	for {
 		err := s.start(ctx)
-		if !portTaken(err) {
-			return err
+		if err == nil {
+			return nil
 		}
+		if !PortTaken(err) {
+			return errors.Join(taken, err)
+		}
+		taken = err
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return err
 		}
 	}
-}
-
-// portTaken reports whether a server ended because somebody has its port. Go, C
-// and Java write the reason in different cases.
-func portTaken(err error) bool {
-	return errors.Is(err, ErrEnded) && strings.Contains(strings.ToLower(err.Error()), "address already in use")
 }
 
 // String returns the server's name in errors.
