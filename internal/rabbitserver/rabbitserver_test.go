@@ -14,18 +14,27 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// publish publishes persistently to a durable queue and waits for the confirm.
-func publish(t *testing.T, s *Server, body string) {
+// channel opens a channel on a connection of its own, to be closed before the
+// node ends.
+func channel(t *testing.T, s *Server) (*amqp.Channel, func()) {
 	t.Helper()
 	conn, err := amqp.Dial(s.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = conn.Close() }()
 	ch, err := conn.Channel()
 	if err != nil {
+		_ = conn.Close()
 		t.Fatal(err)
 	}
+	return ch, func() { _ = conn.Close() }
+}
+
+// publish publishes persistently to a durable queue and waits for the confirm.
+func publish(t *testing.T, s *Server, body string) {
+	t.Helper()
+	ch, closeConn := channel(t, s)
+	defer closeConn()
 	if _, err := ch.QueueDeclare("q", true, false, false, false, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -45,15 +54,8 @@ func publish(t *testing.T, s *Server, body string) {
 
 func get(t *testing.T, s *Server) string {
 	t.Helper()
-	conn, err := amqp.Dial(s.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	ch, err := conn.Channel()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ch, closeConn := channel(t, s)
+	defer closeConn()
 	m, _, err := ch.Get("q", true)
 	if err != nil {
 		t.Fatal(err)
