@@ -3,6 +3,7 @@ package listener
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"fmt"
 	"slices"
 	"strconv"
@@ -72,7 +73,7 @@ func (d *shaky) Close() error { return nil }
 // outputTo makes an output to d, whose log gets the confirmations and counts.
 func outputTo(d *shaky, deliver publisher.Deliverer) *output {
 	return &output{
-		window: newWindow(64 << 10), deliver: deliver,
+		window: newWindow(64 << 10), deliver: deliver, log: slog.New(slog.DiscardHandler),
 		published: func(topic, table string, n int) { d.note("published %d %s %s", n, topic, table) },
 		confirmed: func(b *batch) { d.note("confirmed %v", b.commit) },
 	}

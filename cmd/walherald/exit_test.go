@@ -38,7 +38,6 @@ func TestWrongConfigurationExitsOneAndSaysWhereAndWhat(t *testing.T) {
 	}{
 		"unknown key":        {"publisher:\n  type: nats\n  topic: cdc\n  adress: a:1\n", []string{"config.yml:6: publisher.adress", `did you mean "address"?`}},
 		"unknown kind":       {"publisher:\n  type: postcard\n", []string{"config.yml:4: publisher.type", "is none of"}},
-		"kind not yet there": {"publisher: {type: kafka, topic: cdc, address: [k:9092]}\n", []string{"kafka is not available in this version", "use nats, stdout or discard"}},
 		"wrong logger.fmt":   {"publisher: {type: stdout}\nlogger:\n  fmt: xml\n", []string{"config.yml:5: logger.fmt"}},
 		"wrong YAML":         {"publisher: [\n", []string{"config.yml", "not valid YAML"}},
 		"TLS file not there": {"publisher: {type: nats, topic: cdc, address: 'a:1', enableTLS: true, caCert: /nonexistent/ca.pem}\n", []string{"publisher.caCert", "/nonexistent/ca.pem"}},

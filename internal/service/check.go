@@ -66,14 +66,18 @@ func checkOutput(ctx context.Context, cfg *config.Config, out config.Output) []c
 	return found
 }
 
-// unusable is the finding for an output that cannot even be made: err is
-// "path: what: remedy", or less.
+// unusable is the finding for an output that cannot even be made: err begins with
+// the path, and is about its type or a file that it names.
 func unusable(err error) config.Finding {
 	path, what, found := strings.Cut(err.Error(), ": ")
 	if !found {
 		path, what = "publisher", err.Error()
 	}
-	what, remedy, _ := strings.Cut(what, ": ")
+	what, kinds, unknown := strings.Cut(what, ": use ")
+	remedy := "name a PEM file that this user can read"
+	if unknown {
+		remedy = "use " + kinds
+	}
 	return config.Finding{Severity: config.FindingError, Path: path, What: what, Remedy: remedy}
 }
 
