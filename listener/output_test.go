@@ -3,8 +3,8 @@ package listener
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"sync"
