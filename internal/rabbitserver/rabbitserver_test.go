@@ -67,6 +67,10 @@ func TestKilledNodeComesBackWithWhatItConfirmed(t *testing.T) {
 	s := ForTest(t, Options{})
 	url, pid := s.URL(), s.Pid()
 	publish(t, s, "kept")
+	// The node writes down that there is a queue later than it confirms messages.
+	if _, err := s.Control(t.Context(), "eval", "mnesia:sync_log()."); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.Kill(); err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func conformance(t *testing.T, queue amqp.Table) publishertest.Harness {
 	b := newBroker(t).bind(queue)
 	// RabbitMQ 3.10 has the list of its quorum queues on disk only after minutes:
 	// one made just before a power cut would not come back with the node.
-	control(t, "eval", "[dets:sync(Table) || Table <- dets:all()].")
+	control(t, "eval", "mnesia:sync_log(), [dets:sync(Table) || Table <- dets:all()].")
 	read := b.reader()
 	proxy, proxied := through(t)
 	open := func(change func(*Config), hooks Hooks) publisher.Deliverer {
