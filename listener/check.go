@@ -97,7 +97,7 @@ const (
 func (l *Listener) advise(ctx context.Context, lk *link) {
 	ctx, cancel := context.WithTimeout(ctx, adviceTimeout)
 	defer cancel()
-	p := &preflight{cfg: l.cfg, db: l.db, routes: l.routes, link: lk}
+	p := &preflight{cfg: l.cfg, db: l.db, routes: l.deps.routes(), link: lk}
 	err := p.look(ctx, p.boundStatements, p.pooler, p.server, p.settings, p.readNames, p.checkPublication, p.checkTables, p.checkRetained)
 	if _, resetErr := lk.query(ctx, "RESET statement_timeout"); err == nil {
 		err = resetErr

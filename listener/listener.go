@@ -56,6 +56,14 @@ type Deps struct {
 	AcceptGap uint64
 }
 
+func (d *Deps) routes() []Route {
+	routes := make([]Route, len(d.Outputs))
+	for i := range d.Outputs {
+		routes[i] = d.Outputs[i].Route
+	}
+	return routes
+}
+
 // Output is one destination and what goes there.
 type Output struct {
 	// Name is the output's name in logs, metrics and health.
@@ -71,7 +79,6 @@ type Listener struct {
 	cfg    config.Listener
 	db     config.Database
 	deps   Deps
-	routes []Route
 	router *router
 	log    *slog.Logger
 	met    *metrics.Metrics
@@ -110,16 +117,12 @@ type reign struct {
 
 // New makes a Listener. It is an error if the routing rules cannot be used.
 func New(cfg config.Listener, db config.Database, deps Deps) (*Listener, error) {
-	var routes []Route
-	for _, out := range deps.Outputs {
-		routes = append(routes, out.Route)
-	}
-	r, err := newRouter(cfg, routes, deps.Metrics)
+	r, err := newRouter(cfg, deps.routes(), deps.Metrics)
 	if err != nil {
 		return nil, err
 	}
 	l := &Listener{
-		cfg: cfg, db: db, deps: deps, routes: routes, router: r, log: deps.Log, met: deps.Metrics,
+		cfg: cfg, db: db, deps: deps, router: r, log: deps.Log, met: deps.Metrics,
 		health: deps.Health.Component("postgres"), alive: deps.Health.Liveness("listener", livenessLimit(cfg)),
 	}
 	deps.Metrics.WindowLimit(int64(cfg.Window))

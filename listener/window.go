@@ -80,8 +80,8 @@ func (w *window) full() bool {
 	return w.filling.size >= w.half || len(w.filling.msgs) >= maxBatch
 }
 
-// append encodes an event's key and body into the window, by the output's plan of the table;
-// m brings the rest of the message. The filler has seen that the window is not
+// append encodes an event's key and body into the window, by the output's plan of
+// the table; m brings the rest of the message. The filler has seen that the window is not
 // full. It returns key and body as they are in the window, where they stay until
 // the filler's next append.
 func (w *window) append(m publisher.Message, p *outPlan, e *publisher.Event) encoded {

@@ -1,6 +1,9 @@
 package publisher
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Received is a message as a consumer of the destination gets it. Its slices
 // are valid until the function it was handed to returns.
@@ -28,3 +31,19 @@ const (
 	// StartOldest reads everything the destination still holds, then what comes.
 	StartOldest
 )
+
+// MatchTopic reports whether each * in the pattern can stand for something, or
+// nothing, that makes it the topic. Case counts.
+func MatchTopic(pattern, topic string) bool {
+	head, rest, found := strings.Cut(pattern, "*")
+	if !found {
+		return pattern == topic
+	}
+	tail, ok := strings.CutPrefix(topic, head)
+	for ok && !MatchTopic(rest, tail) {
+		if ok = tail != ""; ok {
+			tail = tail[1:]
+		}
+	}
+	return ok
+}

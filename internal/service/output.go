@@ -50,7 +50,7 @@ func newOutput(ctx context.Context, cfg config.Output, content publisher.Content
 	case config.PublisherPubSub:
 		return newPubSub(cfg, content, h)
 	case config.PublisherFile:
-		return newFile(cfg, h)
+		return newFile(cfg, content, h)
 	case config.PublisherStdout:
 		if cfg.Pretty {
 			return &output{deliverer: publisher.NewPrettyWriter(os.Stdout)}, nil

@@ -6,14 +6,7 @@ import (
 	"github.com/walherald/walherald/publisher/file"
 )
 
-func newFile(cfg config.Output, h hooks) (*output, error) {
-	var content publisher.Content
-	if cfg.BodyCompression != "" && cfg.BodyCompression != config.CompressionNone {
-		content.Encoding = cfg.BodyCompression
-	}
-	if cfg.Envelope == config.EnvelopeCloudEvents && cfg.CloudEvents == config.CloudEventsBinary {
-		content.CloudEvents = &publisher.CloudEvents{}
-	}
+func newFile(cfg config.Output, content publisher.Content, h hooks) (*output, error) {
 	f, err := file.New(file.Config{Path: cfg.Path, Content: content}, h.log)
 	if err != nil {
 		return nil, err

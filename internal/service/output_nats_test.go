@@ -53,7 +53,12 @@ func TestFileThatCannotHoldTheBodiesIsAnErrorAtTheStart(t *testing.T) {
 		"bodyCompression": {Path: path, BodyCompression: config.CompressionGzip},
 		"cloudEvents":     {Path: path, Envelope: config.EnvelopeCloudEvents, CloudEvents: config.CloudEventsBinary},
 	} {
-		if _, err := newFile(config.Output{Publisher: cfg}, hooks{}); err == nil || !strings.Contains(err.Error(), key) {
+		out := config.Output{Publisher: cfg}
+		_, content, err := newEnvelope(&config.Config{}, out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := newFile(out, content, hooks{}); err == nil || !strings.Contains(err.Error(), key) {
 			t.Errorf("%s: %v", key, err)
 		}
 	}

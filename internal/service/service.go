@@ -31,7 +31,8 @@ type Options struct {
 	Version string
 	Log     *slog.Logger
 	// Observe, if set, is told of every batch the moment it is confirmed. The
-	// messages are valid until it returns.
+	// messages are valid until it returns. Each output calls it from a goroutine of
+	// its own.
 	Observe func(batch []publisher.Message, confirmed time.Time)
 	// AcceptGap is listener.Deps.AcceptGap.
 	AcceptGap uint64

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +20,7 @@ import (
 	"github.com/segmentio/kafka-go/protocol/metadata"
 
 	"github.com/walherald/walherald/config"
+	"github.com/walherald/walherald/publisher"
 )
 
 // checkTimeout bounds a whole Check.
@@ -132,7 +132,7 @@ func (c *preflight) topics(ctx context.Context, answer *metadata.Response, patte
 	for _, pattern := range patterns {
 		found := 0
 		for i := range answer.Topics {
-			if t := &answer.Topics[i]; matches(pattern, t.Name) {
+			if t := &answer.Topics[i]; publisher.MatchTopic(pattern, t.Name) {
 				if found++; !slices.Contains(seen, t) {
 					seen = append(seen, t)
 				}
@@ -146,13 +146,6 @@ func (c *preflight) topics(ctx context.Context, answer *metadata.Response, patte
 	for _, t := range seen {
 		c.topic(t, settings[t.Name])
 	}
-}
-
-// matches reports whether a name fits a pattern, in which * is any text.
-func matches(pattern, name string) bool {
-	quoted := strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, ".*")
-	ok, err := regexp.MatchString("^"+quoted+"$", name)
-	return err == nil && ok
 }
 
 func (c *preflight) missing(pattern string) {

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/walherald/walherald/config"
+	"github.com/walherald/walherald/publisher"
 )
 
 const (
@@ -153,23 +154,7 @@ func matching(ids []string, pattern string) []string {
 	if !strings.Contains(pattern, "*") {
 		pattern = TopicID(pattern)
 	}
-	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !matches(pattern, id) })
-}
-
-// matches reports whether * in the pattern can stand for something that makes it
-// the id.
-func matches(pattern, id string) bool {
-	head, rest, found := strings.Cut(pattern, "*")
-	if !found {
-		return pattern == id
-	}
-	tail, ok := strings.CutPrefix(id, head)
-	for ok && !matches(rest, tail) {
-		if ok = tail != ""; ok {
-			tail = tail[1:]
-		}
-	}
-	return ok
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !publisher.MatchTopic(pattern, id) })
 }
 
 // missing tells what will be done about topics that are not there.
