@@ -25,6 +25,8 @@ type Config struct {
 	Publisher Publisher `yaml:"publisher"`
 	// Publishers takes the place of Publisher where there are several.
 	Publishers Publishers `yaml:"publishers"`
+	Notifier   Notifier   `yaml:"notifier"`
+	Secrets    Secrets    `yaml:"secrets"`
 	Logger     Logger     `yaml:"logger"`
 	Monitoring Monitoring `yaml:"monitoring"`
 	// Tags stand on every event.

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -164,12 +165,12 @@ func (d *decoder) mapping(n *yaml.Node, path string, v reflect.Value) {
 	v.Set(out)
 }
 
-// list copies a sequence. A list of text may also be one text with commas, as
+// list copies a sequence. A list of text or durations may also be one text with commas, as
 // wal-listener and the environment have it.
 func (d *decoder) list(n *yaml.Node, path string, v reflect.Value) {
 	items := n.Content
 	switch {
-	case n.Kind == yaml.ScalarNode && v.Type().Elem().Kind() == reflect.String:
+	case n.Kind == yaml.ScalarNode && oneText(v.Type().Elem()):
 		items = nil
 		for _, text := range splitList(n.Value) {
 			items = append(items, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text, Line: n.Line})
@@ -189,6 +190,11 @@ func (d *decoder) list(n *yaml.Node, path string, v reflect.Value) {
 		d.value(item, at, out.Index(i))
 	}
 	v.Set(out)
+}
+
+// oneText reports whether values of the type are single texts without commas.
+func oneText(typ reflect.Type) bool {
+	return typ.Kind() == reflect.String || typ == reflect.TypeFor[time.Duration]()
 }
 
 // hint points from an unknown key to a known one.

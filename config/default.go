@@ -17,7 +17,11 @@ func Default() Config {
 		},
 		Database:  Database{Port: 5432},
 		Publisher: defaultPublisher(),
-		Logger:    Logger{Level: "info", Fmt: "json"},
+		Notifier: Notifier{
+			Window:  8 << 20,
+			Parking: Parking{Store: StoreTable, Schedule: defaultSchedule()},
+		},
+		Logger: Logger{Level: "info", Fmt: "json"},
 	}
 }
 
@@ -29,6 +33,22 @@ func defaultPublisher() Publisher {
 		NATS:   NATS{Replicas: 1, Storage: StorageFile},
 		Kafka:  Kafka{SASL: SASLNone, Compression: CompressionNone},
 		PubSub: PubSub{MaxBatchMessages: maxPubSubMessages, MaxBatchBytes: 9 << 20},
+	}
+}
+
+// defaultSchedule is the example of Standard Webhooks 1.0, "Operational
+// considerations", without its first attempt, which is made in line.
+func defaultSchedule() []time.Duration {
+	return []time.Duration{5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour}
+}
+
+// defaultDestination is what each destination begins with.
+func defaultDestination() Destination {
+	return Destination{
+		Method: "POST", Envelope: EnvelopeWalherald, CloudEvents: CloudEventsStructured,
+		Timeout: 10 * time.Second, Concurrency: 8, Order: OrderKey, Batch: 1,
+		MaxAttempts: 3, Backoff: []time.Duration{time.Second, 2 * time.Second, 3 * time.Second}, TimeBudget: 30 * time.Second,
+		OnFailure: OnFailurePark, Circuit: Circuit{Failures: 5, OpenFor: 30 * time.Second},
 	}
 }
 

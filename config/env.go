@@ -56,7 +56,7 @@ func (d *decoder) override(k key, variable, text string, cfg *Config) {
 
 func isYAML(v any) bool {
 	switch v.(type) {
-	case map[string]string, map[string][]string, TopicsMap, Masks, Publishers:
+	case map[string]string, map[string][]string, TopicsMap, Masks, Publishers, Destinations, Rules:
 		return true
 	}
 	return false

@@ -246,13 +246,14 @@ type Output struct {
 }
 
 // Outputs returns the publishers of the configuration, with their names filled
-// in: those of Publishers or, without any, Publisher.
+// in: those of Publishers or, without any, Publisher, unless that is empty and
+// there are destinations of the notifier to send to.
 func (c *Config) Outputs() []Output {
 	outs := make([]Output, 0, max(1, len(c.Publishers)))
 	for i, p := range c.Publishers {
 		outs = append(outs, Output{p, entry("publishers", strconv.Itoa(i))})
 	}
-	if len(outs) == 0 {
+	if len(outs) == 0 && (c.Publisher.Type != "" || len(c.Notifier.Rules) == 0) {
 		outs = append(outs, Output{c.Publisher, "publisher"})
 	}
 	for i := range outs {

@@ -35,6 +35,9 @@ func setText(v reflect.Value, text string) (want string, err error) {
 	case *int:
 		*p, err = strconv.Atoi(text)
 		return "a whole number", err
+	case *float64:
+		*p, err = strconv.ParseFloat(text, 64)
+		return "a number", err
 	}
 	v.SetString(text)
 	return "text", nil

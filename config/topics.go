@@ -43,15 +43,40 @@ func (m *Mask) decodeNode(d *decoder, n *yaml.Node, path string) {
 
 // Each publisher begins with the defaults of one that stands alone.
 func (p *Publishers) decodeNode(d *decoder, n *yaml.Node, path string) {
+	decodeItems(d, n, path, (*[]Publisher)(p), func(at string, item *yaml.Node, v *Publisher) {
+		*v = defaultPublisher()
+		d.section(item, at, reflect.ValueOf(v).Elem())
+	})
+}
+
+// Each destination begins with the defaults of one that stands alone.
+func (l *Destinations) decodeNode(d *decoder, n *yaml.Node, path string) {
+	decodeItems(d, n, path, (*[]Destination)(l), func(at string, item *yaml.Node, v *Destination) {
+		*v = defaultDestination()
+		d.section(item, at, reflect.ValueOf(v).Elem())
+	})
+}
+
+// A destination in a rule is its name alone, or written out.
+func (r *DestinationRef) decodeNode(d *decoder, n *yaml.Node, path string) {
+	if n.Kind == yaml.ScalarNode {
+		d.scalar(n, path, reflect.ValueOf(&r.Ref).Elem())
+		return
+	}
+	r.Destination = defaultDestination()
+	d.section(n, path, reflect.ValueOf(&r.Destination).Elem())
+}
+
+// decodeItems decodes a list of mappings, item by item.
+func decodeItems[T any](d *decoder, n *yaml.Node, path string, list *[]T, one func(at string, item *yaml.Node, v *T)) {
 	if n.Kind != yaml.SequenceNode {
 		d.problem(path, "expected a list, not %s", kindOf(n))
 		return
 	}
-	*p = make(Publishers, len(n.Content))
+	*list = make([]T, len(n.Content))
 	for i, item := range n.Content {
 		at := entry(path, strconv.Itoa(i))
 		d.origins[at] = d.at(item)
-		(*p)[i] = defaultPublisher()
-		d.section(target(item), at, reflect.ValueOf(&(*p)[i]).Elem())
+		one(at, target(item), &(*list)[i])
 	}
 }

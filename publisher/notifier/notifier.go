@@ -1,0 +1,98 @@
+// Package notifier delivers changes that rules select to webhooks and to people,
+// under the same position as the brokers.
+package notifier
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/walherald/walherald/publisher"
+)
+
+// Delivery is one notification: one event for one destination. Its slices must
+// not be written to.
+type Delivery struct {
+	// ID is the event's identity, equal on every redelivery.
+	ID publisher.ID
+	// Rule is the name of the rule that selected the event, the first one if
+	// several did.
+	Rule string
+	// Topic is the table's part of the topic, Table the qualified name.
+	Topic, Table string
+	Action       publisher.Action
+	// Key is the row's key; empty for tables without one.
+	Key []byte
+	// CommitTime is in microseconds since the Unix epoch.
+	CommitTime int64
+	// Payload is the event in the destination's envelope, or, for a destination
+	// with a template, in the envelope walherald.
+	Payload []byte
+}
+
+// A Sender makes requests to one destination. It is safe for concurrent use.
+type Sender interface {
+	// Send sends deliveries in one request: one of them, or as many as the
+	// destination takes at once. Nil means that the destination has accepted all
+	// of them. An error that satisfies [publisher.IsPermanent] will be the same
+	// next time; [RetryAfter] tells when another may be mended. No error holds a
+	// secret or data of a row. Send does not try again by itself, and heeds ctx.
+	Send(ctx context.Context, ds []Delivery) error
+	// Close gives up connections, once, after the last Send.
+	Close() error
+}
+
+// delayedError is an error that is not mended before a time has passed.
+type delayedError struct {
+	err   error
+	after time.Duration
+}
+
+func (e *delayedError) Error() string { return e.err.Error() }
+func (e *delayedError) Unwrap() error { return e.err }
+
+// Delayed wraps err, which the destination asks not to be tried again for as long
+// as after. Delayed(nil, …) is nil.
+func Delayed(err error, after time.Duration) error {
+	if err == nil {
+		return nil
+	}
+	return &delayedError{err, after}
+}
+
+// RetryAfter returns how long the destination wants not to be called, 0 if it did
+// not say.
+func RetryAfter(err error) time.Duration {
+	var d *delayedError
+	if errors.As(err, &d) {
+		return d.after
+	}
+	return 0
+}
+
+// Parked is a delivery that was given up in line.
+type Parked struct {
+	Delivery
+	// Destination is the name of the destination.
+	Destination string
+	// Attempts is how often it was tried since it was parked.
+	Attempts int
+	// Reason is why the last attempt failed.
+	Reason string
+	// ParkedAt is when it was parked; Next when it is tried again, zero if that is
+	// left to somebody.
+	ParkedAt, Next time.Time
+}
+
+// A Store keeps parked deliveries. It is safe for concurrent use.
+type Store interface {
+	// Park returns nil only once every delivery is durable. One that is there
+	// already, by destination and id, is left as it is.
+	Park(ctx context.Context, ds []Parked) error
+	// Due hands the deliveries that are due, at most limit of them and in the order
+	// of their ids, to try, and keeps others from trying the same ones meanwhile.
+	// Those that try returns nil for are removed; for the others it notes the error
+	// and when they are due again. It returns how many there were, and an error only
+	// if the store failed.
+	Due(ctx context.Context, destination string, limit int, try func(ctx context.Context, p Parked) error) (int, error)
+}
