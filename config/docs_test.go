@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -35,7 +36,7 @@ func TestExampleLoads(t *testing.T) {
 
 var (
 	// leftOut is how the example writes a key that it does not set.
-	leftOut = regexp.MustCompile(`(?m)^(\s*)#(\w)`)
+	leftOut = regexp.MustCompile(`(?m)^(\s*)#([\w-])`)
 	comment = regexp.MustCompile(`(?m)^\s*# `)
 )
 
@@ -102,7 +103,9 @@ func typeName(typ reflect.Type) string {
 		return "secret"
 	case "config.TopicsMap":
 		return "mapping"
-	case "config.Masks", "config.Publishers":
+	case "[]time.Duration":
+		return "list of durations"
+	case "config.Masks", "config.Publishers", "config.Destinations", "config.Rules":
 		return "list of mappings"
 	}
 	names := map[reflect.Kind]string{
@@ -113,6 +116,9 @@ func typeName(typ reflect.Type) string {
 }
 
 func defaultCell(v reflect.Value) string {
+	if ds, ok := v.Interface().([]time.Duration); ok {
+		return durationsCell(ds)
+	}
 	switch v.Kind() {
 	case reflect.Slice, reflect.Map:
 		return ""
@@ -122,4 +128,21 @@ func defaultCell(v reflect.Value) string {
 		return ""
 	}
 	return "`" + text + "`"
+}
+
+// durationsCell writes durations as people do, 5m and not 5m0s.
+func durationsCell(ds []time.Duration) string {
+	if len(ds) == 0 {
+		return ""
+	}
+	texts := make([]string, len(ds))
+	for i, d := range ds {
+		texts[i] = d.String()
+		for _, zero := range []string{"m0s", "h0m"} {
+			if strings.HasSuffix(texts[i], zero) {
+				texts[i] = strings.TrimSuffix(texts[i], zero[1:])
+			}
+		}
+	}
+	return "`" + strings.Join(texts, ", ") + "`"
 }

@@ -67,7 +67,8 @@ func TestEveryKeyCanBeSetByItsVariable(t *testing.T) {
 		"string": "x", "config.Secret": "x", "bool": "true", "int": "7", "time.Duration": "7s", "config.ByteSize": "7",
 		"[]string": "x", "config.Addresses": "x", "map[string]string": "{x: y}",
 		"map[string][]string": "{x: [y]}", "config.TopicsMap": "{x: y}", "config.Masks": "[{table: t, column: c, with: null}]",
-		"config.Publishers": "[{type: discard}]",
+		"config.Publishers": "[{type: discard}]", "config.Destinations": "[{type: slack}]", "config.Rules": "[{table: t}]",
+		"[]time.Duration": "7s",
 	}
 	for _, k := range schema {
 		for _, name := range k.env {

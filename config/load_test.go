@@ -72,6 +72,7 @@ func TestEveryWalListenerKeyIsTakenOver(t *testing.T) {
 			EnableTLS: true, SSLMode: "verify-full", SSL: SSL{ServerName: "db.internal"}, Debug: true,
 		},
 		Publisher:  rabbit,
+		Notifier:   Default().Notifier,
 		Logger:     Logger{"debug", "text"},
 		Monitoring: Monitoring{"https://key@sentry.example.org/1", ":2112"},
 		Tags:       map[string]string{"Region": "eu-west-1", "team": "7"},

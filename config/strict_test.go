@@ -23,7 +23,7 @@ func TestUnknownKeyNamesItsLineAndTheNearestKnownOne(t *testing.T) {
 		{"loger: {level: info}", `config.yml:9: loger: unknown key; did you mean "logger"?`},
 		{"\n\nmonitoring:\n  # where\n  prom: x", `config.yml:13: monitoring.prom: unknown key; did you mean "promAddr"?`},
 		{`"log\nger": {}`, `config.yml:9: "log\nger": unknown key; did you mean "logger"?`},
-		{`"": 1`, `config.yml:9: "": unknown key; known here: listener, database, publisher, publishers, logger, monitoring, tags`},
+		{`"": 1`, `config.yml:9: "": unknown key; known here: listener, database, publisher, publishers, notifier, secrets, logger, monitoring, tags`},
 	} {
 		checkProblems(t, minimal+tt.text+"\n", tt.want)
 	}
