@@ -34,6 +34,7 @@
 package listener
 
 import (
+	"cmp"
 	"log/slog"
 	"sync"
 	"time"
@@ -72,6 +73,33 @@ type Output struct {
 	// Deliverer takes the changes. It is expected to try again by itself until
 	// an error is permanent: any error ends the listener.
 	Deliverer publisher.Deliverer
+	// Window is the output's own window, in bytes, beside listener.window; 0 means
+	// an equal share of that.
+	Window int
+	// MaxBatch bounds the messages of a batch; 0 means what is good for brokers. Where
+	// delivering takes long for each message, a smaller one lets the position follow
+	// more closely.
+	MaxBatch int
+}
+
+// shared counts the outputs that share listener.window, at least 1.
+func (d *Deps) shared() int {
+	n := 0
+	for i := range d.Outputs {
+		if d.Outputs[i].Window == 0 {
+			n++
+		}
+	}
+	return max(n, 1)
+}
+
+// windows returns how much all windows may hold.
+func (d *Deps) windows(cfg config.Listener) int {
+	total := int(cfg.Window)
+	for i := range d.Outputs {
+		total += d.Outputs[i].Window
+	}
+	return total
 }
 
 // Listener is one slot read into its outputs.
@@ -125,7 +153,7 @@ func New(cfg config.Listener, db config.Database, deps Deps) (*Listener, error) 
 		cfg: cfg, db: db, deps: deps, router: r, log: deps.Log, met: deps.Metrics,
 		health: deps.Health.Component("postgres"), alive: deps.Health.Liveness("listener", livenessLimit(cfg)),
 	}
-	deps.Metrics.WindowLimit(int64(cfg.Window))
+	deps.Metrics.WindowLimit(int64(deps.windows(cfg)))
 	l.begun()
 	return l, nil
 }
@@ -135,12 +163,17 @@ func (l *Listener) begun() {
 	l.reign = reign{
 		sql: &sqlConn{db: l.db}, progress: newProgress(len(l.deps.Outputs), 0), keeper: keeper{moved: make(chan struct{}, 1), urged: make(chan struct{}, 1)},
 	}
-	share := int(l.cfg.Window) / len(l.deps.Outputs)
+	share := int(l.cfg.Window) / l.deps.shared()
 	for i, out := range l.deps.Outputs {
-		l.outputs = append(l.outputs, &output{
-			name: out.Name, window: newWindow(share), deliver: out.Deliverer, met: l.met.Output(out.Name),
+		o := &output{
+			name: out.Name, window: newWindow(cmp.Or(out.Window, share)), deliver: out.Deliverer, met: l.met.Output(out.Name),
 			health: l.deps.Health.Component(out.Name), log: l.log, published: countPublished(l.met), confirmed: func(b *batch) { l.confirmed(i, b) },
-		})
+		}
+		o.window.most = cmp.Or(out.MaxBatch, maxBatch)
+		if out.Route.Select != nil {
+			o.published = func(string, string, int) {} // what is not sent to a topic counts elsewhere
+		}
+		l.outputs = append(l.outputs, o)
 	}
 }
 

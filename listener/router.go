@@ -34,10 +34,25 @@ type Route struct {
 	KeyFrom []string
 	// Name makes a name the broker takes of a topic; nil leaves it as it is.
 	Name func(topic string) string
-	// Envelope makes the bodies.
+	// Envelope makes the bodies. It is not used where Select is set.
 	Envelope format.Envelope
+	// Select, if set, narrows the output to the events that it selects, and makes
+	// the bodies. It is called once for each version of a table; topic returns the
+	// topic that an action's events get.
+	Select func(t *publisher.Table, tags map[string]string, topic func(publisher.Action) string) Selection
 	// Tags are put on every event.
 	Tags map[string]string
+}
+
+// Selection selects events of one version of one table, and encodes those it
+// selects. The reader alone uses it.
+type Selection interface {
+	format.Plan
+	// Passes reports whether any event with the action could be selected. Where it
+	// is false the events cost nothing.
+	Passes(a publisher.Action) bool
+	// Selects reports whether the event goes to the output.
+	Selects(e *publisher.Event) bool
 }
 
 // router makes, of a table's description and the configuration, the plan by
@@ -84,6 +99,8 @@ type plan struct {
 	skipUnchanged bool       // listener.skipUnchangedUpdates
 	filtered      prometheus.Counter
 	outs          []outPlan // of each output
+	// to lists for each publisher.Action the outputs its changes may go to.
+	to [publisher.LogicalMessage + 1][]int
 }
 
 // outPlan is what of a plan is different from output to output.
@@ -94,9 +111,14 @@ type outPlan struct {
 	topics [publisher.LogicalMessage + 1]string
 	key    []int // indexes of the key's columns, in order
 	body   format.Plan
+	// selects narrows what passes; nil if it does not.
+	selects Selection
 	// like is an earlier output whose keys and bodies are the same, or negative.
 	like int
 }
+
+// wants reports whether an event whose action passes goes to the output.
+func (o *outPlan) wants(e *publisher.Event) bool { return o.selects == nil || o.selects.Selects(e) }
 
 // plan makes the plan of a table. It is an error if the table gets no topic.
 func (r *router) plan(rel *pgoutput.Relation, d details) (*plan, error) {
@@ -132,18 +154,34 @@ func (r *router) finish(p *plan, schema, table string, key func(*Route) []int) e
 	p.outs = make([]outPlan, len(r.topics))
 	for i, topics := range r.topics {
 		route, o := &topics.route, &p.outs[i]
-		o.key, o.body, o.like = key(route), route.Envelope.Plan(p.table, route.Tags), r.like[i]
+		o.key, o.like = key(route), r.like[i]
 		for a := range admitted {
 			o.pass[a] = admitted[a] && allowed(route.Filter, p.table, publisher.Action(a))
 		}
 		if err := topics.fill(o, schema, table); err != nil {
 			return err
 		}
+		o.encodeBy(route, p.table)
 		for a := range o.pass {
-			p.pass[a] = p.pass[a] || o.pass[a]
+			if o.pass[a] {
+				p.pass[a], p.to[a] = true, append(p.to[a], i)
+			}
 		}
 	}
 	return nil
+}
+
+// encodeBy sets what makes the bodies, and stops the actions it selects nothing of.
+func (o *outPlan) encodeBy(route *Route, t *publisher.Table) {
+	if route.Select == nil {
+		o.body = route.Envelope.Plan(t, route.Tags)
+		return
+	}
+	o.selects = route.Select(t, route.Tags, func(a publisher.Action) string { return o.topics[a] })
+	o.body = o.selects
+	for a := range o.pass {
+		o.pass[a] = o.pass[a] && o.selects.Passes(publisher.Action(a))
+	}
 }
 
 // tellsApart reports whether what leaves of a column differs where its values do.

@@ -41,6 +41,7 @@ type stream struct {
 
 	changes *changes
 	encoded []encoded       // the current event, by the outputs that have encoded it
+	wanted  []int           // the outputs that want the current event
 	ctx     context.Context // ends the session; set by run
 	ended   error           // what ended the session while a change waited for room
 
@@ -296,19 +297,22 @@ func (s *stream) emit(p *plan, e *publisher.Event) error {
 	if e.ID.Compare(s.l.queuedID) <= 0 {
 		return nil // queued before the connection was lost
 	}
-	for i, o := range s.l.outputs {
-		if p.outs[i].pass[e.Action] && o.window.full() {
+	s.wanted = s.wanted[:0]
+	for _, i := range p.to[e.Action] {
+		if p.outs[i].wants(e) {
+			s.wanted = append(s.wanted, i)
+		}
+	}
+	for _, i := range s.wanted {
+		if o := s.l.outputs[i]; o.window.full() {
 			if s.ended = s.awaitRoom(o); s.ended != nil {
 				return s.ended
 			}
 		}
 	}
 	m := publisher.Message{ID: e.ID, Writer: s.l.writer, Table: p.qualified, Action: e.Action, CommitTime: e.CommitTime}
-	for i, o := range s.l.outputs {
-		out := &p.outs[i]
-		if !out.pass[e.Action] {
-			continue
-		}
+	for _, i := range s.wanted {
+		o, out := s.l.outputs[i], &p.outs[i]
 		m.Topic = out.topics[e.Action]
 		if out.like >= 0 && p.outs[out.like].pass[e.Action] {
 			o.window.appendCopy(m, s.encoded[out.like])

@@ -13,7 +13,7 @@ import (
 // in bytes: it keeps a window of tiny messages from being a window of slices.
 const messageOverhead = 160
 
-// maxBatch bounds the messages of a batch. More gain no speed, and what a
+// maxBatch bounds the messages of a batch, if the output sets no bound. More gain no speed, and what a
 // fault makes us send again stays small.
 const maxBatch = 8192
 
@@ -49,6 +49,7 @@ func (b *batch) reset(keep int) {
 // It has one filler (append, mark, wake) and one taker (take, done).
 type window struct {
 	half int // bytes a batch may hold
+	most int // messages a batch may hold
 
 	mu       sync.Mutex
 	filling  *batch
@@ -65,7 +66,7 @@ type window struct {
 
 func newWindow(limit int) *window {
 	w := &window{
-		half: limit / 2, filling: &batch{}, spare: &batch{},
+		half: limit / 2, most: maxBatch, filling: &batch{}, spare: &batch{},
 		ready: make(chan struct{}, 1), room: make(chan struct{}, 1),
 	}
 	w.closed, w.close = context.WithCancel(context.Background())
@@ -77,7 +78,7 @@ func newWindow(limit int) *window {
 func (w *window) full() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.filling.size >= w.half || len(w.filling.msgs) >= maxBatch
+	return w.filling.size >= w.half || len(w.filling.msgs) >= w.most
 }
 
 // append encodes an event's key and body into the window, by the output's plan of

@@ -54,9 +54,10 @@ type Metrics struct {
 	reconnects   prometheus.Counter
 	buildInfo    *prometheus.GaugeVec
 
-	outputVecs outputVecs
-	mu         sync.Mutex
-	outputs    map[string]*Output // guarded by mu
+	outputVecs   outputVecs
+	notifierVecs notifierVecs
+	mu           sync.Mutex
+	outputs      map[string]*Output // guarded by mu
 }
 
 // New registers all collectors with reg, under the constant label app. Like
@@ -77,8 +78,9 @@ func New(reg prometheus.Registerer, app string) *Metrics {
 		reconnects:   f.counter("reconnects_total", "Replication connections that were lost and replaced."),
 		buildInfo:    f.gauges("build_info", "Version that is running; always 1.", "version"),
 
-		outputVecs: newOutputVecs(f),
-		outputs:    make(map[string]*Output),
+		outputVecs:   newOutputVecs(f),
+		notifierVecs: newNotifierVecs(f),
+		outputs:      make(map[string]*Output),
 	}
 	for _, kind := range problemKinds {
 		m.problems.WithLabelValues(string(kind))

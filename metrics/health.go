@@ -49,6 +49,7 @@ type Component struct {
 	ready  bool
 	reason string
 	lsn    string
+	note   string
 	since  time.Time // of the present state, ready or not
 }
 
@@ -96,6 +97,18 @@ func (c *Component) Blocked(reason, lsn string) {
 	c.reason, c.lsn = reason, lsn
 }
 
+// Note says what is worth knowing of the component although it holds nothing up,
+// such as a destination that is taken for down while its notifications are parked;
+// an empty text takes it back. No secrets, no row data.
+func (c *Component) Note(text string) {
+	if c == nil {
+		return
+	}
+	c.health.mu.Lock()
+	defer c.health.mu.Unlock()
+	c.note = text
+}
+
 // Stopping says that the process is shutting down on purpose. It is not ready
 // any more, whatever its components say; there is no way back.
 func (h *Health) Stopping() {
@@ -119,6 +132,8 @@ type ComponentReport struct {
 	Ready bool   `json:"ready"`
 	// Reason says what blocks the component; empty if it is ready.
 	Reason string `json:"reason,omitempty"`
+	// Note is worth knowing, whether the component is ready or not.
+	Note string `json:"note,omitempty"`
 	// Since is when the component became ready or ceased to be, in UTC.
 	Since time.Time `json:"since"`
 	// Seconds is how long ago Since is, not disturbed by changes of the clock.
@@ -164,7 +179,7 @@ func (h *Health) sortedComponents() []*Component {
 
 func (c *Component) report(now time.Time) ComponentReport {
 	return ComponentReport{
-		Name: c.name, Ready: c.ready, Reason: c.reason, LSN: c.lsn,
+		Name: c.name, Ready: c.ready, Reason: c.reason, Note: c.note, LSN: c.lsn,
 		Since: c.since.UTC(), Seconds: seconds(now.Sub(c.since)),
 	}
 }
