@@ -108,6 +108,7 @@ func (c *Config) lower() {
 	}
 	lowerActions(c.Listener.Filter)
 	lowerActions(c.Listener.Include)
+	c.Notifier.lower()
 	c.Publisher.lower()
 	for i := range c.Publishers {
 		c.Publishers[i].lower()

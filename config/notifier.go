@@ -1,9 +1,6 @@
 package config
 
 import (
-	"reflect"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -161,6 +158,33 @@ type Destination struct {
 	Circuit   Circuit `yaml:"circuit"`
 }
 
+// PerSecond returns how many requests may begin in a second: Rate, or the kind's
+// own, which is 1 for Slack ("Rate limits": one message a second and channel) and
+// for Telegram ("Bots FAQ": one message a second and chat). 0 means no bound.
+func (d *Destination) PerSecond() float64 {
+	if d.Rate == 0 && d.toPeople() {
+		return 1
+	}
+	return d.Rate
+}
+
+// Wait returns how long a notification may wait for its turn: MaxWait, or the
+// kind's own, which is a minute for messages to people. 0 means for ever.
+func (d *Destination) Wait() time.Duration {
+	switch {
+	case d.MaxWait != nil:
+		return *d.MaxWait
+	case d.toPeople():
+		return time.Minute
+	}
+	return 0
+}
+
+// toPeople reports whether notifications are messages to people.
+func (d *Destination) toPeople() bool {
+	return d.Type == DestinationSlack || d.Type == DestinationTelegram
+}
+
 // What is kept in order at a destination: the changes of a row key, or nothing.
 const (
 	OrderKey  = "key"
@@ -214,110 +238,33 @@ type Secrets struct {
 	Lenient bool `yaml:"lenient"`
 }
 
-// Notification is a destination with all that goes there, as Notifications
-// finds it.
-type Notification struct {
-	Destination
-	// Section is the path of the destination.
-	Section string
-	// Rules are those that send to it; every one has a name.
-	Rules []NamedRule
-}
-
-// NamedRule is a rule and where it stands.
-type NamedRule struct {
-	Rule
-	Section string
-}
-
-// Notifications returns every destination that rules send to, in the order in which
-// the rules name them. A destination that is written out in several rules with the
-// same text is one. Names that are not given are made: of a rule, of its table,
-// actions and place; of a destination, of its rule and type.
-func (c *Config) Notifications() []Notification {
-	var all []Notification
-	var made []bool // whose names are to be made
-	for i, rule := range c.Notifier.Rules {
-		named := NamedRule{rule, notifierItem("rules", i)}
-		if named.Name == "" {
-			named.Name = ruleName(&rule, i)
-		}
-		for _, ref := range rule.refs(named.Section) {
-			n := c.notification(ref)
-			at := slices.IndexFunc(all, func(o Notification) bool { return o.same(n) })
-			if at < 0 {
-				all, at = append(all, n), len(all)
-				made = append(made, n.Name == "")
-			}
-			all[at].Rules = append(all[at].Rules, named)
-		}
+// lower writes the values of fixed sets in lower case, and methods, which HTTP
+// tells apart by case, in upper.
+func (n *Notifier) lower() {
+	n.Parking.Store = strings.ToLower(n.Parking.Store)
+	for i := range n.Destinations {
+		n.Destinations[i].lower()
 	}
-	for i := range all {
-		if made[i] {
-			all[i].Name = all[i].Rules[0].Name + "-" + all[i].Type
-		}
+	for i := range n.Rules {
+		n.Rules[i].lower()
 	}
-	return all
 }
 
-// placedRef is a reference and where it stands.
-type placedRef struct {
-	DestinationRef
-	section string
-}
-
-// refs returns all references of the rule at section.
-func (r *Rule) refs(section string) []placedRef {
-	var refs []placedRef
+func (r *Rule) lower() {
+	for i := range r.OpType {
+		r.OpType[i] = strings.ToLower(r.OpType[i])
+	}
 	if r.Destination != nil {
-		refs = append(refs, placedRef{*r.Destination, join(section, "destination")})
+		r.Destination.lower()
 	}
-	for i, ref := range r.Destinations {
-		refs = append(refs, placedRef{ref, entry(join(section, "destinations"), strconv.Itoa(i))})
+	for i := range r.Destinations {
+		r.Destinations[i].lower()
 	}
-	return refs
 }
 
-// notification returns the destination that a reference means, without rules. A
-// name that no destination has gives an empty one; Validate reports it.
-func (c *Config) notification(ref placedRef) Notification {
-	n := Notification{Destination: ref.Destination, Section: ref.section}
-	if ref.Ref == "" {
-		return n
+func (d *Destination) lower() {
+	for _, s := range []*string{&d.Type, &d.Order, &d.OnFailure, &d.Envelope, &d.CloudEvents} {
+		*s = strings.ToLower(*s)
 	}
-	n.Name = ref.Ref
-	for i, d := range c.Notifier.Destinations {
-		if d.Name == ref.Ref {
-			return Notification{Destination: d, Section: notifierItem("destinations", i)}
-		}
-	}
-	return n
+	d.Method = strings.ToUpper(d.Method)
 }
-
-// same reports whether two destinations are one: their keys are the same.
-func (n *Notification) same(o Notification) bool {
-	return reflect.DeepEqual(n.Destination, o.Destination)
-}
-
-// ruleName makes a name for a rule without one.
-func ruleName(r *Rule, i int) string {
-	var parts []string
-	if r.Table != "" && r.Table != "*" {
-		parts = append(parts, r.Table)
-	}
-	for _, op := range r.OpType {
-		if op != "*" {
-			parts = append(parts, op)
-		}
-	}
-	name := strings.Join(append(parts, strconv.Itoa(i)), "-")
-	return strings.Map(func(r rune) rune {
-		if strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-", r) {
-			return r
-		}
-		return '_'
-	}, name)
-}
-
-// notifierItem returns the path of an item of a list below notifier.
-func notifierItem(list string, i int) string { return entry("notifier."+list, strconv.Itoa(i)) }

@@ -61,6 +61,9 @@ func (l *Destinations) decodeNode(d *decoder, n *yaml.Node, path string) {
 func (r *DestinationRef) decodeNode(d *decoder, n *yaml.Node, path string) {
 	if n.Kind == yaml.ScalarNode {
 		d.scalar(n, path, reflect.ValueOf(&r.Ref).Elem())
+		if r.Ref == "" {
+			d.problem(path, "is empty; name a destination or write one out")
+		}
 		return
 	}
 	r.Destination = defaultDestination()
