@@ -1,0 +1,91 @@
+package notifier
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+	"golang.org/x/time/rate"
+
+	"github.com/walherald/walherald/config"
+	"github.com/walherald/walherald/metrics"
+	"github.com/walherald/walherald/publisher"
+)
+
+// Options say how a Destination delivers.
+type Options struct {
+	// Config is the destination and its rules. Of its keys only those about order,
+	// limits and failure count here; the rest is the Sender's.
+	Config config.Notification
+	// Sender makes the requests.
+	Sender Sender
+	// Store keeps what cannot be delivered; nil unless that is to be parked.
+	Store Store
+	// Limits bound the requests in a second, those of other destinations included
+	// that share a limit.
+	Limits  []*rate.Limiter
+	Metrics *metrics.Destination
+	Health  *metrics.Component
+	Log     *slog.Logger
+}
+
+// Destination delivers notifications to one destination. It implements
+// [publisher.Deliverer]: Deliver returns nil once each notification of the batch
+// is accepted, durably parked, or dropped as configured.
+type Destination struct {
+	o       Options
+	name    string
+	rules   []string
+	breaker *gobreaker.TwoStepCircuitBreaker[struct{}] // nil if it never opens
+	slots   chan struct{}                              // one for each request under way
+	// paused is until when the destination asked not to be called, in nanoseconds
+	// since the Unix epoch.
+	paused  atomic.Int64
+	failure atomic.Pointer[string] // the last one
+
+	// Of the caller of Deliver alone:
+
+	round  *round    // the one that failed last, to be gone on with
+	gather time.Time // when the last round that could coalesce began
+}
+
+// New makes a Destination.
+func New(o Options) *Destination {
+	d := &Destination{o: o, name: o.Config.Name, slots: make(chan struct{}, o.Config.Concurrency)}
+	d.failure.Store(new(string))
+	for _, rule := range o.Config.Rules {
+		d.rules = append(d.rules, rule.Name)
+	}
+	if o.Config.Circuit.Failures > 0 {
+		d.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](d.circuit())
+	}
+	o.Metrics.Open(false)
+	return d
+}
+
+// Deliver implements [publisher.Deliverer].
+func (d *Destination) Deliver(ctx context.Context, batch []publisher.Message) error {
+	if len(batch) == 0 {
+		return ctx.Err()
+	}
+	r, err := d.begin(batch)
+	if err != nil {
+		return err
+	}
+	if err := d.coalesce(ctx, r); err != nil {
+		return err
+	}
+	err = d.run(ctx, r)
+	if err := cmp.Or(err, d.settle(ctx, r)); err != nil {
+		d.round = r
+		return err
+	}
+	d.round = nil
+	return nil
+}
+
+// Close implements [publisher.Deliverer].
+func (d *Destination) Close() error { return d.o.Sender.Close() }
