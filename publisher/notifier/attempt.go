@@ -58,10 +58,18 @@ func (d *Destination) attempts(ctx context.Context, ds []Delivery, begun time.Ti
 			return fmt.Errorf("%d attempts, and the next one would be later than timeBudget %v allows: %w", attempt, c.TimeBudget, err)
 		}
 		turn = deadline
-		if err := publisher.Sleep(ctx, pause); err != nil {
-			return err
+		if sleep := publisher.Sleep(ctx, pause); sleep != nil {
+			return sleep
+		}
+		if d.down() {
+			return fmt.Errorf("%d attempts, and then the destination was taken for down: %w", attempt, err)
 		}
 	}
+}
+
+// down reports whether the circuit is open.
+func (d *Destination) down() bool {
+	return d.breaker != nil && d.breaker.State() == gobreaker.StateOpen
 }
 
 // attempt makes one request, in a slot.
