@@ -253,7 +253,7 @@ func (c *Config) Outputs() []Output {
 	for i, p := range c.Publishers {
 		outs = append(outs, Output{p, entry("publishers", strconv.Itoa(i))})
 	}
-	if len(outs) == 0 && (c.Publisher.Type != "" || len(c.Notifier.Rules) == 0) {
+	if len(outs) == 0 && !c.leavesPublisherOut() {
 		outs = append(outs, Output{c.Publisher, "publisher"})
 	}
 	for i := range outs {
@@ -262,4 +262,9 @@ func (c *Config) Outputs() []Output {
 		}
 	}
 	return outs
+}
+
+// leavesPublisherOut reports whether rules take the place of Publisher.
+func (c *Config) leavesPublisherOut() bool {
+	return c.Publisher.Type == "" && len(c.Publishers) == 0 && len(c.Notifier.Rules) > 0
 }

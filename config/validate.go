@@ -33,6 +33,7 @@ func (c *Config) check() Problems {
 	ck.masks(&c.Listener)
 	ck.database(&c.Database)
 	ck.publishers(c)
+	ck.notifier(c)
 	ck.oneOf("logger.level", c.Logger.Level, "debug", "info", "warn", "error")
 	ck.oneOf("logger.fmt", c.Logger.Fmt, "json", "text")
 	if c.Monitoring.PromAddr != "" {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,6 +13,8 @@ import (
 func (ck *checker) publishers(c *Config) {
 	ck.when(len(c.Publishers) > 0 && c.Publisher.Type != "", "publisher",
 		"is given beside publishers; make it an item of that list, or remove it")
+	ck.when(c.leavesPublisherOut() && !reflect.DeepEqual(c.Publisher, defaultPublisher()), "publisher.type",
+		"is required where other keys of publisher are set; set it, or remove them")
 	seen := make(map[string]string)
 	for _, out := range c.Outputs() {
 		at := join(out.Section, "name")
@@ -38,7 +41,7 @@ const reservedName = "postgres"
 func (ck *checker) publisher(p *Output) {
 	at := func(key string) string { return join(p.Section, key) }
 	if p.Type == "" {
-		ck.required(at("type"), p.Type)
+		ck.when(true, at("type"), "is required%s", orRules(p.Section))
 	} else {
 		ck.oneOf(at("type"), p.Type, PublisherNATS, PublisherKafka, PublisherRabbitMQ,
 			PublisherPubSub, PublisherStdout, PublisherFile, PublisherDiscard)
@@ -58,6 +61,14 @@ func (ck *checker) publisher(p *Output) {
 	if p.Embedded != nil {
 		ck.embedded(p)
 	}
+}
+
+// orRules says what can be there in the place of the one publisher.
+func orRules(section string) string {
+	if section != "publisher" {
+		return ""
+	}
+	return ", or notifier.rules" + orVariable("publisher.type")
 }
 
 // destination checks that the type has what it needs to reach its topics, and

@@ -190,7 +190,7 @@ func TestValidateReportsEverythingAtOnce(t *testing.T) {
 		"listener.values.numeric", "listener.values.bytea", "database.host", "database.port", "database.name", "database.user",
 		"publisher.type", "publisher.exchangeKind", "publisher.oversize", "publisher.envelope", "publisher.cloudEvents",
 		"publisher.bodyCompression", "publisher.kafka.sasl", "publisher.kafka.compression", "publisher.pubsub.maxBatchMessages",
-		"publisher.pubsub.maxBatchBytes", "publisher.nats.replicas", "publisher.nats.storage", "logger.level", "logger.fmt",
+		"publisher.pubsub.maxBatchBytes", "publisher.nats.replicas", "publisher.nats.storage", "notifier.parking.store", "logger.level", "logger.fmt",
 	}
 	if !slices.Equal(paths, want) {
 		t.Errorf("got  %q\nwant %q", paths, want)
