@@ -137,7 +137,7 @@ func messages(n int, key func(i int) string) []publisher.Message {
 	for i := 1; i <= n; i++ {
 		all = append(all, publisher.Message{
 			ID: id(i), Topic: "public_t", Table: "public.t", Action: publisher.Insert, Key: []byte(key(i)),
-			Body: append(appendFrame(nil, frameEvent, 0), fmt.Sprintf("payload %d", i)...),
+			Body: append(appendFrame(nil, 0, ""), fmt.Sprintf("payload %d", i)...),
 		})
 	}
 	return all
@@ -408,9 +408,9 @@ func TestDroppedNotificationsHoldNothingUp(t *testing.T) {
 func TestEventThatCannotBeJudgedIsParkedWithItsReason(t *testing.T) {
 	s, store := &fakeSender{}, &fakeStore{}
 	batch := messages(2, oneKey)
-	batch[0].Body = append(appendFrame(nil, frameFailure, 1), "when: cannot compare"...)
+	batch[0].Body = append(appendFrame(nil, 1, "when: cannot compare"), "payload"...)
 	deliver(t, destination(s, store, nil), batch)
-	if len(store.parked) != 1 || store.parked[0].Reason != "when: cannot compare" || store.parked[0].Rule != "second" || s.count() != 1 {
+	if len(store.parked) != 1 || store.parked[0].Reason != "when: cannot compare" || store.parked[0].Rule != "second" || !store.parked[0].Manual || s.count() != 1 {
 		t.Errorf("parked %+v, %d requests", store.parked, s.count())
 	}
 }
@@ -506,7 +506,7 @@ func TestParkedNotificationsAreTriedAgainUntilTheyAreTaken(t *testing.T) {
 }
 
 func FuzzFramesAreTakenApartWithoutPanic(f *testing.F) {
-	f.Add(append(appendFrame(nil, frameEvent, 300), "payload"...), 301)
+	f.Add(append(appendFrame(nil, 300, "why"), "payload"...), 301)
 	f.Add([]byte{0, 0x80}, 1)
 	f.Fuzz(func(t *testing.T, b []byte, rules int) {
 		got, err := parseFrame(b, rules)

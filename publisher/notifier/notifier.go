@@ -79,6 +79,9 @@ type Parked struct {
 	Attempts int
 	// Reason is why the last attempt failed.
 	Reason string
+	// Manual leaves the next attempt to somebody: whether it is to be delivered at all
+	// could not be told.
+	Manual bool
 	// ParkedAt is when it was parked; Next when it is tried again, zero if that is
 	// left to somebody.
 	ParkedAt, Next time.Time

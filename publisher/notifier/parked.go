@@ -13,7 +13,7 @@ func (d *Destination) park(ctx context.Context, tasks []*task) error {
 	now := time.Now()
 	ps := make([]Parked, len(tasks))
 	for i, t := range tasks {
-		ps[i] = Parked{Delivery: t.Delivery, Destination: d.name, Reason: t.reason, ParkedAt: now}
+		ps[i] = Parked{Delivery: t.Delivery, Destination: d.name, Reason: t.reason, ParkedAt: now, Manual: t.unjudged}
 	}
 	return d.o.Store.Park(ctx, ps)
 }

@@ -27,6 +27,8 @@ type task struct {
 	Delivery
 	state  state
 	reason string // why it is given up
+	// unjudged says that nobody knows whether its rule wants it.
+	unjudged bool
 }
 
 // round is one batch being delivered. When an attempt at the batch fails as a whole,
@@ -47,10 +49,10 @@ func (d *Destination) begin(batch []publisher.Message) (*round, error) {
 		}
 		t.Delivery = Delivery{
 			ID: m.ID, Rule: d.rules[f.rule], Topic: m.Topic, Table: m.Table, Action: m.Action,
-			Key: m.Key, CommitTime: m.CommitTime, Payload: f.rest,
+			Key: m.Key, CommitTime: m.CommitTime, Payload: f.payload,
 		}
-		if f.kind == frameFailure {
-			t.state, t.reason, t.Payload = givenUp, string(f.rest), nil
+		if len(f.failure) > 0 {
+			t.state, t.reason, t.unjudged = givenUp, string(f.failure), true
 		}
 	}
 	if last := d.round; last.of(batch) {
