@@ -26,6 +26,9 @@ func limitMemory(cfg *config.Config) {
 		return
 	}
 	limit := baseMemory + int64(cfg.Listener.Window)
+	if len(cfg.Notifier.Rules) > 0 {
+		limit += int64(cfg.Notifier.Window)
+	}
 	for _, out := range cfg.Outputs() {
 		if out.Embedded != nil {
 			limit += embeddedMemory

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -47,7 +48,10 @@ func Tail(ctx context.Context, cfg *config.Config, o TailOptions, emit func(publ
 // outputNamed finds an output by its name; without a name there has to be one only.
 func outputNamed(cfg *config.Config, name string) (config.Output, error) {
 	outs := cfg.Outputs()
-	if name == "" && len(outs) == 1 {
+	switch {
+	case len(outs) == 0:
+		return config.Output{}, errors.New("the configuration has no publisher: notifications alone leave nothing that could be read back")
+	case name == "" && len(outs) == 1:
 		return outs[0], nil
 	}
 	var names []string
