@@ -200,7 +200,8 @@ const (
 
 // Circuit says when a destination is taken for down.
 type Circuit struct {
-	// Failures is how many attempts in a row must fail; 0 means never.
+	// Failures is how many deliveries in a row must fail, each with all its attempts;
+	// 0 means never.
 	Failures int `yaml:"failures"`
 	// OpenFor is how long nothing is tried then.
 	OpenFor time.Duration `yaml:"openFor"`

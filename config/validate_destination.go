@@ -126,7 +126,7 @@ var headerName = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 
 // ownHeaders are set by walherald or by HTTP itself.
 var ownHeaders = []string{
-	"host", "content-length", "transfer-encoding", "connection", "trailer",
+	"content-length", "transfer-encoding", "connection", "trailer",
 	"webhook-id", "webhook-timestamp", "webhook-signature",
 }
 

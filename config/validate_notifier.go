@@ -54,9 +54,8 @@ func (ck *checker) rule(path string, r *Rule) {
 	for i, op := range r.OpType {
 		ck.oneOf(entry(at("op_type"), strconv.Itoa(i)), strings.ToLower(op), append(slices.Clone(actions), anyOf)...)
 	}
-	conditional := len(r.Conditions) > 0 || r.When != ""
 	ck.when(len(r.Conditions) > 0 && r.When != "", at("when"), "goes in the place of conditions; remove one of them")
-	ck.when(conditional && r.only("truncate"), at("op_type"), "is truncate alone, which has no row to look at; remove the conditions")
+	ck.when(len(r.Conditions) > 0 && r.only("truncate"), at("op_type"), "is truncate alone, which has no row to look at; remove the conditions")
 	for i := range r.Conditions {
 		ck.condition(entry(at("conditions"), strconv.Itoa(i)), &r.Conditions[i], r)
 	}

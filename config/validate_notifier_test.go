@@ -98,7 +98,8 @@ func TestEveryRuleOfTheNotifierIsReportedAtItsPath(t *testing.T) {
 		{"unknown action", rule(func(r *Rule) { r.OpType = []string{"insert", "updat"} }), `notifier.rules[0].op_type[1]: is none of insert, update, delete, truncate, *; did you mean "update"?`},
 		{"when", rule(func(r *Rule) { r.When = `new.a == "b"` }), ""},
 		{"when and conditions", rule(func(r *Rule) { r.When, r.Conditions = "true", Conditions{{Field: "a", Changed: &yes}} }), "notifier.rules[0].when: goes in the place of conditions"},
-		{"row of a truncate", rule(func(r *Rule) { r.When, r.OpType = "true", []string{"truncate"} }), "notifier.rules[0].op_type: is truncate alone"},
+		{"row of a truncate", condition(Condition{Field: "a", NewValue: &text}, "truncate"), "notifier.rules[0].op_type: is truncate alone"},
+		{"expression of a truncate", rule(func(r *Rule) { r.When, r.OpType = `schema == "public"`, []string{"truncate"} }), ""},
 
 		{"condition", condition(Condition{Field: "a", NewValue: &text}), ""},
 		{"no field", condition(Condition{NewValue: &text}), "notifier.rules[0].conditions[0].field: is required"},
