@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -17,12 +18,22 @@ import (
 // or one text with commas; blanks around an address are dropped.
 type Addresses []string
 
+// Commas part addresses before placeholders are replaced, so that a password may
+// have one. Only what stands for all of an item may be several addresses.
 func (a *Addresses) decodeNode(d *decoder, n *yaml.Node, path string) {
 	var items []string
 	d.list(n, path, reflect.ValueOf(&items).Elem())
 	*a = nil
-	for _, item := range items {
-		*a = append(*a, splitList(item)...)
+	for i, item := range items {
+		at := entry(path, strconv.Itoa(i))
+		for _, address := range splitList(item) {
+			text, _ := d.expanded(address, at)
+			if isPlaceholder(address) {
+				*a = append(*a, splitList(text)...)
+				continue
+			}
+			*a = append(*a, text)
+		}
 	}
 }
 

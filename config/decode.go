@@ -21,6 +21,13 @@ type decoder struct {
 	lined    bool
 	origins  origins
 	problems Problems
+	// secrets resolves placeholders; nil leaves them as they stand. unresolved are
+	// those that stayed, fileProblems those of the secrets file.
+	secrets                  *secretSource
+	unresolved, fileProblems Problems
+	// translations lead from the paths of keys to those of an activation file.
+	translations []translation
+	warnings     []string
 }
 
 // origin is the place where a key was set.

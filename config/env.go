@@ -38,8 +38,12 @@ func setBy(k key) string {
 // override decodes a variable's text as if it stood in the file.
 func (d *decoder) override(k key, variable, text string, cfg *Config) {
 	d.source, d.lined = variable, false
-	// What the file said of the entries of a list or map is no longer true.
+	// What the file said of the entries of a list or map is no longer true, and
+	// what it could not resolve is no longer missed.
 	maps.DeleteFunc(d.origins, func(path string, _ origin) bool { return strings.HasPrefix(path, k.path+"[") })
+	d.unresolved = slices.DeleteFunc(d.unresolved, func(p *Problem) bool {
+		return p.Path == k.path || strings.HasPrefix(p.Path, k.path+"[")
+	})
 	d.origins[k.path] = origin{source: variable}
 	v := k.in(cfg)
 	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,7 +16,11 @@ import (
 )
 
 // Load reads the configuration: the defaults, then the YAML file at path, then
-// the environment, then Validate. An empty path means there is no file.
+// the environment, then Validate. An empty path means there is no file. The file
+// can also be an activation.yaml of setu.
+//
+// In secrets, in database and in destinations ${name} stands for what [Secrets]
+// says; relative paths begin at the folder of the file.
 //
 // The error is [Problems], with everything that is wrong at once, unless the
 // file cannot be read at all, which is what errors.Is tells of a missing one.
@@ -32,26 +37,43 @@ func Load(path string) (*Config, error) {
 
 func load(path string, src []byte) (*Config, error) {
 	cfg := Default()
-	d := &decoder{source: path, lined: true, origins: origins{"": {source: path}}}
+	d := newDecoder(path)
 	d.file(src, &cfg)
 	d.environment(&cfg)
 	cfg.lower()
-	problems := append(d.problems, located(cfg.check(), d)...)
-	problems.sort()
-	if err := problems.err(); err != nil {
+	if err := d.verdict(cfg.check(), path); err != nil {
 		return nil, err
 	}
-	cfg.warnings = strayVariables(os.Environ())
+	cfg.warnings = append(d.warnings, strayVariables(os.Environ())...)
 	return &cfg, nil
+}
+
+// newDecoder returns a decoder of the file at path.
+func newDecoder(path string) *decoder {
+	return &decoder{source: path, lined: true, origins: origins{"": {source: path}}}
 }
 
 // file decodes the YAML of the file into cfg.
 func (d *decoder) file(src []byte, cfg *Config) {
+	doc := d.document(src)
+	if doc == nil {
+		d.openSecrets(nil)
+		return
+	}
+	root := doc.Content[0]
+	d.openSecrets(root)
+	if isActivation(root) {
+		root = d.activation(root)
+	}
+	d.value(root, "", reflect.ValueOf(cfg).Elem())
+}
+
+// document parses the only YAML document of the file; nil if there is none.
+func (d *decoder) document(src []byte) *yaml.Node {
 	dec := yaml.NewDecoder(bytes.NewReader(src))
 	var doc, next yaml.Node
 	err := dec.Decode(&doc)
 	if err == nil {
-		d.value(doc.Content[0], "", reflect.ValueOf(cfg).Elem())
 		err = dec.Decode(&next)
 	}
 	switch {
@@ -61,6 +83,29 @@ func (d *decoder) file(src []byte, cfg *Config) {
 		where, text := syntax(d.source, err)
 		d.problemAt(where, "", "%s", text)
 	}
+	if doc.IsZero() {
+		return nil
+	}
+	return &doc
+}
+
+// verdict returns all problems as an error, those that the check of the
+// configuration found among them, or nil, and notes the warnings.
+func (d *decoder) verdict(checked Problems, path string) error {
+	problems := append(d.problems, located(checked, d)...)
+	if !d.secrets.lenient && !d.secrets.broken {
+		problems = append(problems, d.unresolved...)
+	}
+	for _, p := range slices.Concat(problems, d.unresolved) {
+		p.translate(path, d.translations)
+	}
+	problems.sort()
+	if d.secrets.lenient {
+		for _, p := range d.unresolved {
+			d.warnings = append(d.warnings, p.Error())
+		}
+	}
+	return append(d.fileProblems, problems...).err()
 }
 
 var yamlError = regexp.MustCompile(`(?s)^yaml: (?:line (\d+): )?(.*)$`)
@@ -81,11 +126,11 @@ func syntax(source string, err error) (where origin, text string) {
 }
 
 // located completes the problems of a check by where the keys were set. Those of
-// keys that could not be read are left out: they have been told already.
+// keys that could not be read or resolved are left out: they have been told.
 func located(checked Problems, d *decoder) Problems {
 	var out Problems
 	for _, p := range checked {
-		if d.problems.covers(p.Path) {
+		if d.problems.covers(p.Path) || !d.secrets.lenient && d.unresolved.covers(p.Path) {
 			continue
 		}
 		o := d.origins.of(p.Path)

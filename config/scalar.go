@@ -9,14 +9,19 @@ import (
 )
 
 // scalar copies a single value from its text: what stands in the file counts,
-// so that a password of digits stays what was typed.
+// so that a password of digits stays what was typed. What a placeholder stands
+// for is taken as it is too, and no YAML.
 func (d *decoder) scalar(n *yaml.Node, path string, v reflect.Value) {
-	want, err := setText(v, n.Value)
+	text, known := n.Value, true
+	if takesPlaceholders(path, v.Type()) {
+		text, known = d.expanded(text, path)
+	}
+	want, err := setText(v, text)
 	switch {
 	case n.Kind != yaml.ScalarNode:
 		d.problem(path, "expected %s, not %s", want, kindOf(n))
-	case err != nil:
-		d.problem(path, "expected %s%s", want, remark(v, n.Value))
+	case err != nil && known:
+		d.problem(path, "expected %s%s", want, remark(v, text))
 	}
 }
 
