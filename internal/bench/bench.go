@@ -114,7 +114,7 @@ func (b *bench) measureAll(ctx context.Context) (*results, error) {
 		return nil, err
 	}
 	for _, step := range []func(context.Context, *results) error{
-		b.measurePhase(usualPhase), b.measurePhase(slowPhase), b.measurePhase(bigPhase), b.measureLatency, b.measureTurns, b.measureEncoding,
+		b.measurePhase(usualPhase), b.measurePhase(slowPhase), b.measurePhase(bigPhase), b.measureLatency, b.measureNotifications, b.measureTurns, b.measureEncoding,
 	} {
 		if err := step(ctx, r); err != nil {
 			return nil, err

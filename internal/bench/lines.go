@@ -35,6 +35,8 @@ const (
 	bigJetStreamName     = "big-jetstream"
 	turnsRecvName        = "turns-pg_recvlogical"
 	turnsDiscardName     = "turns-discard"
+	rulesDiscardName     = "rules-discard"
+	rulesJetStreamName   = "rules-jetstream"
 )
 
 // phase is what the lines read that are run together.
@@ -66,6 +68,8 @@ func lines() []line {
 		{discardName, "walherald, discard", usualPhase, []place{toDiscard}, ""},
 		{jetStreamName, "walherald to JetStream, fast ingest", usualPhase, []place{toFastStream}, ""},
 		{msgIDName, "walherald to JetStream, message ids", usualPhase, []place{toStream}, ""},
+		{rulesDiscardName, "walherald, discard, 100 rules that never match", usualPhase, []place{toDiscard}, ""},
+		{rulesJetStreamName, "walherald to JetStream, 100 rules that never match", usualPhase, []place{toFastStream}, ""},
 		{kafkaName, "walherald to Kafka", usualPhase, []place{toKafka}, ""},
 		{fanoutDiscardName, "walherald to discard and JetStream at once", usualPhase, []place{toDiscard, toFastStream}, ""},
 		{fanoutKafkaName, "walherald to JetStream and Kafka at once", usualPhase, []place{toFastStream, toKafka}, ""},
@@ -115,6 +119,9 @@ func lineNames() []string {
 	}
 	for _, p := range pacedLines() {
 		names = append(names, p.name)
+	}
+	for _, n := range notifyingLines() {
+		names = append(names, n.name)
 	}
 	return append(names, encodingName)
 }
@@ -173,7 +180,7 @@ func (b *bench) runWalherald(ctx context.Context, l line, slot string, loaded lo
 	if err := to.create(ctx, slot); err != nil {
 		return sample{}, err
 	}
-	s, err := b.runProgram(ctx, slot, to.sections(slot), loaded)
+	s, err := b.runProgram(ctx, slot, to.sections(slot)+l.extra(), loaded)
 	if err != nil {
 		return s, err
 	}

@@ -59,6 +59,7 @@ func report(err error) int {
 type options struct {
 	rows, slow, big, runs   int
 	tables, tableRows       int
+	notify                  int
 	latency, lone, encoding time.Duration
 	out                     string
 	only                    *regexp.Regexp
@@ -76,6 +77,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.IntVar(&o.runs, "runs", 3, "runs of each throughput line; the table shows the median")
 	flags.IntVar(&o.tables, "tables", 5000, "tables of the lines with many tables in turn; 0 leaves these out")
 	flags.IntVar(&o.tableRows, "tablerows", 1_000_000, "rows of the lines with many tables, each to the next table, in transactions of 1,000")
+	flags.IntVar(&o.notify, "notify", 20_000, "changes of the lines of notifications, each for every endpoint; 0 leaves these out")
 	flags.DurationVar(&o.latency, "latency", 20*time.Second, "how long latency at 1,000 transactions a second is measured; 0 leaves it out")
 	flags.DurationVar(&o.lone, "lone", 10*time.Second, "how long latency of lone changes is measured for each broker; 0 leaves it out")
 	flags.DurationVar(&o.encoding, "encoding", time.Second, "how long each run of the encoding takes; 0 leaves it out")
@@ -99,8 +101,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 // check refuses numbers that nothing can be measured with.
 func (o *options) check() error {
 	switch {
-	case o.rows < 1, o.runs < 1, o.slow < 0, o.big < 0, o.latency < 0, o.lone < 0, o.encoding < 0, o.tables < 0:
-		return errors.New("-rows and -runs must be at least 1, -broker-rows, -big, -tables, -latency, -lone and -encoding at least 0")
+	case o.rows < 1, o.runs < 1, o.slow < 0, o.notify < 0, o.big < 0, o.latency < 0, o.lone < 0, o.encoding < 0, o.tables < 0:
+		return errors.New("-rows and -runs must be at least 1, -broker-rows, -notify, -big, -tables, -latency, -lone and -encoding at least 0")
 	case o.tableRows < max(o.tables, 1):
 		return errors.New("-tablerows must be at least -tables, so that each table has a row, and at least 1")
 	}

@@ -52,7 +52,7 @@ func (b *bench) profileLine(ctx context.Context, l line) error {
 	if err := to.create(ctx, slot); err != nil {
 		return err
 	}
-	if err := b.profileRun(ctx, slot, to.sections(slot), loaded); err != nil {
+	if err := b.profileRun(ctx, slot, to.sections(slot)+l.extra(), loaded); err != nil {
 		return err
 	}
 	return to.finish(ctx, slot, loaded.rows+1)

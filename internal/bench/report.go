@@ -24,6 +24,9 @@ type results struct {
 	BodyBytes float64 // mean of the events' bodies
 	Lines     []figures
 	Latencies []latency
+
+	Notifications []notification
+
 	Encodings []encoding
 }
 
@@ -51,6 +54,9 @@ func (r *results) tables() []table {
 	}
 	if len(r.Latencies) > 0 {
 		all = append(all, r.latency())
+	}
+	if len(r.Notifications) > 0 {
+		all = append(all, r.notifications())
 	}
 	if len(r.Encodings) > 0 {
 		all = append(all, r.encoding())
@@ -128,6 +134,19 @@ func (r *results) latency() table {
 			l.Title, thousands(l.Rate), ms(l.P50), ms(l.P99), ms(l.Max), thousands(float64(l.Confirmed)),
 			fmt.Sprintf("%d of %s", l.Missed, thousands(float64(l.Planned))),
 		})
+	}
+	return t
+}
+
+// notifications is the table of the lines of notifications.
+func (r *results) notifications() table {
+	t := table{
+		fmt.Sprintf("Webhooks to endpoints that take %v (runs of each line: %d)", endpointTakes, r.Runs),
+		[][]string{{"endpoints", "deliveries", "deliveries/s to each", "min–max", "peak MB", "min–max"}},
+	}
+	for _, n := range r.Notifications {
+		row := append([]string{n.Title, thousands(float64(n.Deliveries))}, cells(n.Rate, thousands)...)
+		t.rows = append(t.rows, append(row, cells(n.Peak, decimals(1))...))
 	}
 	return t
 }

@@ -21,6 +21,9 @@ const (
 	latencyP50Millis = 2
 	latencyP99Millis = 10
 	loneP99Millis    = 5
+	rulesShare       = 0.85 // of the rate without rules
+	webhookRate      = 1000 // deliveries a second
+	deadShare        = 0.95 // of the rate without the dead endpoint
 )
 
 // verdict is a ratio or figure beside its target.
@@ -50,6 +53,7 @@ func (r *results) verdicts() []verdict {
 	all = append(all, r.bounds()...)
 	all = append(all, r.costs()...)
 	all = append(all, r.delays()...)
+	all = append(all, r.notified()...)
 	for _, e := range r.Encodings {
 		if e.FromRow {
 			all = append(all, verdict{
@@ -103,6 +107,8 @@ var allBounds = []bound{
 	{"RabbitMQ, classic queue / the slower of pg_recvlogical and plain client", classicName, []string{recvName, ceilingClassicName}, brokerShare},
 	{"Pub/Sub, ordering keys / the slower of pg_recvlogical and plain client", orderedName, []string{recvName, ceilingOrderedName}, brokerShare},
 	{"Pub/Sub, no ordering keys / the slower of pg_recvlogical and plain client", unorderedName, []string{recvName, ceilingUnorderedName}, brokerShare},
+	{"JetStream, 100 rules that never match / without rules", rulesJetStreamName, []string{jetStreamName}, rulesShare},
+	{"discard, 100 rules that never match / without rules", rulesDiscardName, []string{discardName}, rulesShare},
 	{"discard and JetStream at once / the slower alone", fanoutDiscardName, []string{discardName, jetStreamName}, fanoutShare},
 	{"JetStream and Kafka at once / the slower alone", fanoutKafkaName, []string{jetStreamName, kafkaName}, fanoutShare},
 }
@@ -180,6 +186,24 @@ func (r *results) delays() []verdict {
 			continue
 		}
 		all = append(all, faster("lone change, commit to confirmation, "+l.Title+", p99", millis(l.P99), loneP99Millis))
+	}
+	return all
+}
+
+// notified looks at notifications.
+func (r *results) notified() []verdict {
+	rates := make(map[string]float64)
+	for _, n := range r.Notifications {
+		rates[n.Name] = n.Rate.Median
+	}
+	var all []verdict
+	if rate := rates[webhookName]; rate > 0 {
+		all = append(all, verdict{
+			"webhooks to one endpoint, concurrency 64, deliveries/s", thousands(rate), "≥ " + thousands(webhookRate), rate >= webhookRate,
+		})
+	}
+	if five, dead := rates[webhookFiveName], rates[webhookDeadName]; five > 0 && dead > 0 {
+		all = append(all, atLeast("webhooks to five endpoints, with a dead one beside them / without, deliveries/s", dead/five, deadShare))
 	}
 	return all
 }
