@@ -11,10 +11,10 @@ import (
 )
 
 // fields are the columns that scan reads.
-const fields = "destination, id, rule, topic, tbl, action, key, commit_time, payload, attempts, reason, parked_at, next_at"
+const fields = "destination, id, rule, topic, tbl, action, key, commit_time, payload, attempts, reason, manual, parked_at, next_at"
 
 // listed are the same without the payload.
-const listed = "destination, id, rule, topic, tbl, action, key, commit_time, NULL::bytea, attempts, reason, parked_at, next_at"
+const listed = "destination, id, rule, topic, tbl, action, key, commit_time, NULL::bytea, attempts, reason, manual, parked_at, next_at"
 
 // List returns the deliveries that the filter selects, in the order of their ids
 // and without payloads. It changes nothing; without a table there are none.
@@ -123,7 +123,7 @@ func scan(row pgx.CollectableRow, more ...any) (notifier.Parked, error) {
 	var next *time.Time
 	err := row.Scan(append([]any{
 		&p.Destination, (*[16]byte)(&p.ID), &p.Rule, &p.Topic, &p.Table, &action, &p.Key, &committed, &p.Payload,
-		&p.Attempts, &p.Reason, &p.ParkedAt, &next,
+		&p.Attempts, &p.Reason, &p.Manual, &p.ParkedAt, &next,
 	}, more...)...)
 	p.Action, p.CommitTime = actionOf(action), committed.UnixMicro()
 	if next != nil {

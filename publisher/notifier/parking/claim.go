@@ -185,7 +185,8 @@ func (t *Table) failed(ctx context.Context, c claim, attempts int, failure error
 		return err
 	}
 	defer conn.Release()
-	_, err = conn.Exec(ctx, `UPDATE `+t.name+` SET attempts = $4, reason = $5, next_at = now() + $6::interval, claimed_until = NULL
+	_, err = conn.Exec(ctx, `UPDATE `+t.name+` SET attempts = $4, reason = $5,
+		next_at = CASE WHEN NOT manual THEN now() + $6::interval END, claimed_until = NULL
 		WHERE destination = $1 AND id = $2 AND claimed_until = $3`,
 		c.destination, [16]byte(c.id), c.until, attempts, textFor(conn.Conn())(failure.Error()), next)
 	return err

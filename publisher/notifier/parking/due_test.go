@@ -246,3 +246,20 @@ func TestRetryTriesWhatIsSelectedOnceDueOrNot(t *testing.T) {
 		t.Errorf("retried %d of one event's two deliveries, %v", n, err)
 	}
 }
+
+func TestWhatIsLeftToSomebodyIsNeverDue(t *testing.T) {
+	p := newPlace(t)
+	table := p.table(atOnce)
+	d := delivery("hook", 0)
+	d.Manual = true
+	p.park(table, d)
+	p.elapse(time.Hour)
+	wantIDs(t, "due", p.due(table, 10, nil), nil)
+	n, err := table.Retry(p.ctx(), Filter{}, func(context.Context, notifier.Parked) error { return errDown })
+	if n != 1 || err != nil {
+		t.Errorf("retried %d, %v", n, err)
+	}
+	if e := p.list(table, Filter{})[0]; !e.Manual || !e.Next.IsZero() || e.Attempts != 1 {
+		t.Errorf("it became %+v", e)
+	}
+}

@@ -128,7 +128,7 @@ func (t *Table) make(ctx context.Context, tx pgx.Tx) error {
 		`CREATE TABLE ` + t.name + ` (
 			destination text NOT NULL, id uuid NOT NULL, rule text NOT NULL, topic text NOT NULL, tbl text NOT NULL,
 			action text NOT NULL, key bytea NOT NULL, commit_time timestamptz NOT NULL, lsn pg_lsn NOT NULL,
-			payload bytea NOT NULL, attempts int NOT NULL DEFAULT 0, reason text NOT NULL,
+			payload bytea NOT NULL, attempts int NOT NULL DEFAULT 0, reason text NOT NULL, manual boolean NOT NULL,
 			parked_at timestamptz NOT NULL DEFAULT now(), next_at timestamptz, claimed_until timestamptz,
 			PRIMARY KEY (destination, id))`,
 		`CREATE INDEX ON ` + t.name + ` (destination, next_at) WHERE next_at IS NOT NULL`,

@@ -30,24 +30,26 @@ type record struct {
 	ParkedAt   string `json:"parkedAt"`
 	Attempts   int    `json:"attempts"`
 	Reason     string `json:"reason"`
-	// Of each pair one is set: the first if the bytes are JSON, else the second.
-	Key           json.RawMessage `json:"key,omitempty"`
+	// Manual is notifier.Parked's.
+	Manual bool `json:"manual,omitempty"`
+	// Of each pair one is set: the first if the key is text and the payload JSON.
+	Key           string          `json:"key,omitempty"`
 	KeyBase64     []byte          `json:"keyBase64,omitempty"`
 	Payload       json.RawMessage `json:"payload,omitempty"`
 	PayloadBase64 []byte          `json:"payloadBase64,omitempty"`
 }
 
-// appendRecord appends p as a record of one JSON object. Key and payload are
-// written as they are, byte by byte, where they are JSON.
+// appendRecord appends p as a record of one JSON object. A payload that is JSON is
+// written as it is, byte by byte.
 func appendRecord(dst []byte, p *notifier.Parked) ([]byte, error) {
 	r := record{
 		Format: recordFormat, Destination: p.Destination, ID: p.ID.String(), Rule: p.Rule, Topic: p.Topic, Table: p.Table,
 		Action: p.Action.String(), LSN: string(publisher.AppendLSN(nil, p.ID.LSN())),
 		CommitTime: string(publisher.AppendTime(nil, p.CommitTime)), ParkedAt: string(publisher.AppendTime(nil, p.ParkedAt.UnixMicro())),
-		Attempts: p.Attempts, Reason: p.Reason,
+		Attempts: p.Attempts, Reason: p.Reason, Manual: p.Manual,
 	}
-	if !isJSON(p.Key) {
-		r.KeyBase64 = p.Key
+	if r.Key = string(p.Key); !utf8.Valid(p.Key) {
+		r.Key, r.KeyBase64 = "", p.Key
 	}
 	if !isJSON(p.Payload) {
 		r.PayloadBase64 = p.Payload
@@ -57,9 +59,6 @@ func appendRecord(dst []byte, p *notifier.Parked) ([]byte, error) {
 		return nil, fmt.Errorf("encode parked delivery: %w", err)
 	}
 	dst = append(dst, head[:len(head)-1]...)
-	if isJSON(p.Key) {
-		dst = append(append(dst, `,"key":`...), p.Key...)
-	}
 	if isJSON(p.Payload) {
 		dst = append(append(dst, `,"payload":`...), p.Payload...)
 	}
@@ -84,10 +83,16 @@ func ParseRecord(body []byte) (notifier.Parked, error) {
 	}
 	p := notifier.Parked{
 		Delivery: notifier.Delivery{
-			Rule: r.Rule, Topic: r.Topic, Table: r.Table, Action: actionOf(r.Action), Key: either(r.Key, r.KeyBase64),
-			Payload: either(r.Payload, r.PayloadBase64),
+			Rule: r.Rule, Topic: r.Topic, Table: r.Table, Action: actionOf(r.Action),
+			Key: r.KeyBase64, Payload: r.PayloadBase64,
 		},
-		Destination: r.Destination, Attempts: r.Attempts, Reason: r.Reason,
+		Destination: r.Destination, Attempts: r.Attempts, Reason: r.Reason, Manual: r.Manual,
+	}
+	if r.Key != "" {
+		p.Key = []byte(r.Key)
+	}
+	if len(r.Payload) > 0 {
+		p.Payload = r.Payload
 	}
 	committed, err1 := time.Parse(time.RFC3339Nano, r.CommitTime)
 	parked, err2 := time.Parse(time.RFC3339Nano, r.ParkedAt)
@@ -100,11 +105,4 @@ func ParseRecord(body []byte) (notifier.Parked, error) {
 	}
 	p.ID, p.CommitTime, p.ParkedAt = id, committed.UnixMicro(), parked
 	return p, nil
-}
-
-func either(raw json.RawMessage, other []byte) []byte {
-	if len(raw) > 0 {
-		return raw
-	}
-	return other
 }

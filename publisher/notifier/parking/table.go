@@ -116,12 +116,12 @@ func (t *Table) insert(ctx context.Context, tx pgx.Tx, ds []notifier.Parked) err
 func (t *Table) insertSome(ctx context.Context, tx pgx.Tx, c *columns, size int) error {
 	ctx, cancel := bounded(ctx, size)
 	defer cancel()
-	_, err := tx.Exec(ctx, `INSERT INTO `+t.name+` (destination, id, rule, topic, tbl, action, key, commit_time, lsn, payload, reason, next_at)
-		SELECT d, i, r, t, b, a, k, c, l::pg_lsn, p, e, now() + $12::interval
-		FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::timestamptz[], $9::text[], $10::bytea[], $11::text[])
-		AS u(d, i, r, t, b, a, k, c, l, p, e)
+	_, err := tx.Exec(ctx, `INSERT INTO `+t.name+` (destination, id, rule, topic, tbl, action, key, commit_time, lsn, payload, reason, manual, next_at)
+		SELECT d, i, r, t, b, a, k, c, l::pg_lsn, p, e, m, CASE WHEN NOT m THEN now() + $13::interval END
+		FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::timestamptz[], $9::text[], $10::bytea[],
+			$11::text[], $12::bool[]) AS u(d, i, r, t, b, a, k, c, l, p, e, m)
 		ON CONFLICT (destination, id) DO NOTHING`,
-		c.destinations, c.ids, c.rules, c.topics, c.tables, c.actions, c.keys, c.times, c.lsns, c.payloads, c.reasons, t.after(0))
+		c.destinations, c.ids, c.rules, c.topics, c.tables, c.actions, c.keys, c.times, c.lsns, c.payloads, c.reasons, c.manual, t.after(0))
 	return err
 }
 
@@ -140,6 +140,7 @@ type columns struct {
 	ids                                                         [][16]byte
 	keys, payloads                                              [][]byte
 	times                                                       []time.Time
+	manual                                                      []bool
 }
 
 // columnsOf makes the arrays; text makes what is no text of the server storable.
@@ -154,7 +155,7 @@ func columnsOf(ds []notifier.Parked, text func(string) string) *columns {
 		c.lsns = append(c.lsns, string(publisher.AppendLSN(nil, d.ID.LSN())))
 		c.times = append(c.times, time.UnixMicro(d.CommitTime))
 		c.keys, c.payloads = append(c.keys, notNil(d.Key)), append(c.payloads, notNil(d.Payload))
-		c.reasons = append(c.reasons, text(d.Reason))
+		c.reasons, c.manual = append(c.reasons, text(d.Reason)), append(c.manual, d.Manual)
 	}
 	return c
 }

@@ -55,7 +55,8 @@ func TestTopicHoldsEveryDeliveryWithAllOfIt(t *testing.T) {
 	topic := NewTopic(b, "alerts.parked")
 	topic.now = func() time.Time { return time.UnixMicro(1_800_000_000_000_001) }
 	ds := []notifier.Parked{delivery("mail", 2), delivery("hook", 1), delivery("mail", 0), delivery("hook", 0), delivery("mail", 2)}
-	ds[1].Key, ds[1].Payload = nil, []byte("no JSON \xff")
+	ds[1].Key, ds[1].Payload, ds[1].Manual = nil, []byte("no JSON \xff"), true
+	ds[2].Key = []byte("\xff")
 	ds[3].Payload = []byte("{\"a\": \"<\",\n \"a\": 1.0}")
 	if err := topic.Park(t.Context(), ds); err != nil {
 		t.Fatal(err)
