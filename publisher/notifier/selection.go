@@ -1,0 +1,50 @@
+package notifier
+
+import (
+	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/format"
+	"github.com/walherald/walherald/publisher/notifier/rules"
+)
+
+// Selector selects the events of one destination, and makes the payloads of those.
+type Selector struct {
+	rules    *rules.Set
+	envelope format.Envelope
+}
+
+// NewSelector makes a Selector of rules and the destination's envelope.
+func NewSelector(set *rules.Set, envelope format.Envelope) *Selector {
+	return &Selector{set, envelope}
+}
+
+// Select prepares the selection of events of one version of a table; topic returns
+// the table's part of the topic that an action's events have.
+func (s *Selector) Select(t *publisher.Table, tags map[string]string, topic func(publisher.Action) string) *Selection {
+	return &Selection{Plan: s.rules.Plan(t, topic), body: s.envelope.Plan(t, tags)}
+}
+
+// Selection is a Selector for one version of a table. One goroutine uses it at a
+// time. It embeds the rules' plan for Passes.
+type Selection struct {
+	*rules.Plan
+	body format.Plan
+}
+
+// Selects reports whether a rule selects the event, or cannot be evaluated: such an
+// event is given up by the deliverer, with the reason, as one that could not be
+// delivered.
+func (s *Selection) Selects(e *publisher.Event) bool {
+	rule, _ := s.Match(e)
+	return rule >= 0
+}
+
+// Append appends the frame of an event that Selects selects. The rules are asked once
+// more, so that nothing has to be kept between the two calls.
+func (s *Selection) Append(dst []byte, e *publisher.Event) []byte {
+	rule, err := s.Match(e)
+	failure := ""
+	if err != nil {
+		failure = err.Error()
+	}
+	return s.body.Append(appendFrame(dst, rule, failure), e)
+}
