@@ -27,6 +27,8 @@ func (c *Client) failure(ctx, within context.Context, host string, err error) er
 		return publisher.Permanent(fmt.Errorf("call %s: %w", host, own))
 	case ctx.Err() != nil:
 		return fmt.Errorf("call %s: %w", host, ctx.Err())
+	case c.closed.Err() != nil:
+		return fmt.Errorf("call %s: the client is closed", host)
 	case within.Err() != nil:
 		return fmt.Errorf("call %s: no answer within %v", host, c.cfg.Timeout)
 	case strings.HasPrefix(err.Error(), "net/http: invalid "): // the name of a method or header
