@@ -256,3 +256,29 @@ func durationsCell(ds []time.Duration) string {
 	}
 	return "`" + strings.Join(texts, ", ") + "`"
 }
+
+const notifierFile = "../docs/notifier.md"
+
+var (
+	yamlBlock   = regexp.MustCompile("(?s)```yaml\n(.*?)```")
+	placeholder = regexp.MustCompile(`\$\{[^}]+\}`)
+)
+
+func TestExamplesOfTheNotifiersManualAreRight(t *testing.T) {
+	blocks := yamlBlock.FindAllStringSubmatch(read(t, notifierFile), -1)
+	if len(blocks) < 2 {
+		t.Fatalf("%s has %d examples", notifierFile, len(blocks))
+	}
+	for i, block := range blocks {
+		text := strings.ReplaceAll(block[1], "${SLACK_URL}", "https://hooks.example.org/x")
+		// What else is secret may be anything, as long as it can sign.
+		text = placeholder.ReplaceAllString(text, strings.Repeat("A", 32))
+		if i > 0 {
+			text = strings.Replace(minimal, "publisher:\n  type: stdout\n", text, 1)
+		}
+		cfg := mustLoad(t, writeConfig(t, text))
+		if len(cfg.Notifications()) == 0 {
+			t.Errorf("example %d sends nothing anywhere", i)
+		}
+	}
+}
