@@ -69,7 +69,7 @@ func (c *connection) set(keyword, value string) error {
 		return nil
 	case i < 0 && secret:
 		// It may be a piece of the password.
-		return errors.New("has a word behind password that is no known keyword; write password='...' if it has blanks, or remove the word")
+		return errors.New("has a word behind the password that is no keyword known here; remove it, or quote the password if it is part of that")
 	case i < 0:
 		return fmt.Errorf("the keyword %s means nothing here; remove it", printable(keyword))
 	case again:

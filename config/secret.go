@@ -48,3 +48,10 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // MarshalYAML keeps YAML from showing the secret.
 func (s Secret) MarshalYAML() (any, error) { return s.String(), nil }
+
+// Format keeps a verb that does not suit pointers from showing what is behind
+// one, secrets included, which package fmt does for a struct within a struct.
+func (r DestinationRef) Format(f fmt.State, verb rune) {
+	type plain DestinationRef
+	fmt.Fprintf(f, fmt.FormatString(f, verb), plain(r))
+}
