@@ -1,0 +1,257 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/walherald/walherald/config"
+	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/format"
+	"github.com/walherald/walherald/publisher/notifier"
+	"github.com/walherald/walherald/publisher/notifier/parking"
+)
+
+// ParkedOptions say how parked deliveries are reached.
+type ParkedOptions struct {
+	Log *slog.Logger
+	// Wait is for how long nothing must have come from a topic until it counts as
+	// read to its end; connecting is part of it. A table needs none.
+	Wait time.Duration
+}
+
+// ListParked returns the parked deliveries that the filter selects, without
+// payloads: a table's in the order of their ids, a topic's in its own. It changes
+// nothing.
+func ListParked(ctx context.Context, cfg *config.Config, f parking.Filter, o ParkedOptions) ([]parking.Entry, error) {
+	var all []parking.Entry
+	if cfg.Notifier.Parking.Store != config.StoreTopic {
+		err := inTable(cfg, func(t *parking.Table) (err error) {
+			all, err = t.List(ctx, f)
+			return err
+		})
+		return all, err
+	}
+	err := eachInTopic(ctx, cfg, f, o, func(p notifier.Parked) {
+		e := parking.Entry{Parked: p, Size: len(p.Payload)}
+		e.Payload = nil
+		all = append(all, e)
+	})
+	return all, err
+}
+
+// GetParked returns an event's parked deliveries that the filter selects, with
+// payloads: one event can be parked for several destinations.
+func GetParked(ctx context.Context, cfg *config.Config, id publisher.ID, f parking.Filter, o ParkedOptions) ([]notifier.Parked, error) {
+	var all []notifier.Parked
+	if cfg.Notifier.Parking.Store != config.StoreTopic {
+		err := inTable(cfg, func(t *parking.Table) (err error) {
+			all, err = t.Get(ctx, id, f)
+			return err
+		})
+		return all, err
+	}
+	f.IDs = []publisher.ID{id}
+	err := eachInTopic(ctx, cfg, f, o, func(p notifier.Parked) { all = append(all, p) })
+	return all, err
+}
+
+// DropParked gives up the deliveries that the filter selects and returns how many
+// there were. A topic keeps what it keeps, which is an error.
+func DropParked(ctx context.Context, cfg *config.Config, f parking.Filter) (n int, err error) {
+	if p := cfg.Notifier.Parking; p.Store == config.StoreTopic {
+		return 0, fmt.Errorf("drop parked deliveries: topic %s of publisher %s keeps them as long as it keeps its messages: "+
+			"remove them there, by its retention or by hand", p.Topic, p.Publisher)
+	}
+	err = inTable(cfg, func(t *parking.Table) (err error) {
+		n, err = t.Drop(ctx, f)
+		return err
+	})
+	return n, err
+}
+
+// inTable runs do with the table of parked deliveries.
+func inTable(cfg *config.Config, do func(t *parking.Table) error) error {
+	t, err := parking.NewTable(cfg.Database, cfg.Listener.Schema, cfg.Notifier.Parking)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	return do(t)
+}
+
+// retrier makes attempts by hand.
+type retrier struct {
+	cfg     *config.Config
+	senders map[string]notifier.Sender
+	// told is told of each attempt; nil means that it was delivered.
+	told func(p notifier.Parked, err error)
+}
+
+// send makes one attempt.
+func (r *retrier) send(ctx context.Context, p notifier.Parked) error {
+	sender, ok := r.senders[p.Destination]
+	if !ok {
+		return r.noSuch(p.Destination)
+	}
+	return sender.Send(ctx, []notifier.Delivery{p.Delivery})
+}
+
+// noSuch is the error for a destination that rules no longer name.
+func (r *retrier) noSuch(destination string) error {
+	names := "none"
+	if len(r.senders) > 0 {
+		names = strings.Join(slices.Sorted(maps.Keys(r.senders)), ", ")
+	}
+	return fmt.Errorf("no destination is called %q: those that rules send to are %s", destination, names)
+}
+
+// retry makes one attempt at every delivery that the filter selects.
+func (r *retrier) retry(ctx context.Context, f parking.Filter, o ParkedOptions) error {
+	if f.Destination != "" && r.senders[f.Destination] == nil {
+		return r.noSuch(f.Destination)
+	}
+	if r.cfg.Notifier.Parking.Store != config.StoreTopic {
+		return inTable(r.cfg, func(t *parking.Table) error { return r.retryTable(ctx, t, f) })
+	}
+	var all []notifier.Parked
+	if err := eachInTopic(ctx, r.cfg, f, o, func(p notifier.Parked) { all = append(all, p) }); err != nil {
+		return err
+	}
+	for _, p := range all {
+		err := r.send(ctx, p)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		r.told(p, err)
+	}
+	return nil
+}
+
+// retryTable leaves alone what is parked for a destination that is no longer there:
+// nothing is learnt of it.
+func (r *retrier) retryTable(ctx context.Context, t *parking.Table, f parking.Filter) error {
+	stock, err := t.Stock(ctx)
+	if err != nil {
+		return err
+	}
+	one := f
+	for _, one.Destination = range slices.Sorted(maps.Keys(stock)) {
+		switch {
+		case f.Destination != "" && f.Destination != one.Destination:
+			continue
+		case r.senders[one.Destination] == nil:
+			err = r.tellGone(ctx, t, one)
+		default:
+			_, err = t.Retry(ctx, one, func(ctx context.Context, p notifier.Parked) error {
+				err := r.send(ctx, p)
+				if ctx.Err() == nil || err == nil {
+					r.told(p, err)
+				}
+				return err
+			})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tellGone tells of what cannot be tried.
+func (r *retrier) tellGone(ctx context.Context, t *parking.Table, f parking.Filter) error {
+	gone, err := t.List(ctx, f)
+	for _, e := range gone {
+		r.told(e.Parked, r.noSuch(e.Destination))
+	}
+	return err
+}
+
+// eachInTopic hands over every delivery of the topic that the filter selects, each
+// once, in the topic's order.
+func eachInTopic(ctx context.Context, cfg *config.Config, f parking.Filter, o ParkedOptions, take func(notifier.Parked)) error {
+	type key struct {
+		destination string
+		id          publisher.ID
+	}
+	seen := make(map[key]bool)
+	now := time.Now()
+	full := errors.New("limit reached")
+	err := readTopic(ctx, cfg, o, func(p notifier.Parked) error {
+		k := key{p.Destination, p.ID}
+		if seen[k] || !f.Selects(&p, now) {
+			return nil
+		}
+		seen[k] = true
+		take(p)
+		if f.Limit > 0 && len(seen) == f.Limit {
+			return full
+		}
+		return nil
+	})
+	if errors.Is(err, full) {
+		return nil
+	}
+	return err
+}
+
+// readTopic hands over every record of the topic, from the oldest on, until nothing
+// more comes.
+func readTopic(ctx context.Context, cfg *config.Config, o ParkedOptions, take func(notifier.Parked) error) error {
+	out, err := outputNamed(cfg, cfg.Notifier.Parking.Publisher)
+	if err != nil {
+		return fmt.Errorf("notifier.parking.publisher: %w", err)
+	}
+	idle, stop := context.WithCancel(ctx)
+	defer stop()
+	timer := time.AfterFunc(o.Wait, stop)
+	defer timer.Stop()
+	err = tailTopic(idle, out, parkingTopic(out, cfg.Notifier.Parking), TailOptions{From: publisher.StartOldest, Log: o.Log}, func(r publisher.Received) error {
+		timer.Reset(o.Wait)
+		body, err := format.Decompress(r.Encoding, r.Body)
+		if err != nil {
+			return fmt.Errorf("read parked delivery from %s: %w", r.Topic, err)
+		}
+		p, err := parking.ParseRecord(body)
+		if err != nil {
+			return nil // a topic that is shared holds other messages, too
+		}
+		return take(p)
+	})
+	if err == nil {
+		err = ctx.Err()
+	}
+	return err
+}
+
+// parkingTopic is the whole name of the topic of parked deliveries, but for what
+// the broker makes of it.
+func parkingTopic(out config.Output, p config.Parking) string {
+	topic := out.TopicPrefix + p.Topic
+	if out.Topic != "" {
+		topic = out.Topic + "." + topic
+	}
+	return topic
+}
+
+// tailTopic reads one topic of an output.
+func tailTopic(ctx context.Context, out config.Output, topic string, o TailOptions, emit func(publisher.Received) error) error {
+	switch out.Type {
+	case config.PublisherNATS:
+		return tailNATS(ctx, out, topic, o, emit)
+	case config.PublisherKafka:
+		return tailKafka(ctx, out, topic, o, emit)
+	case config.PublisherRabbitMQ:
+		return tailRabbitMQ(ctx, out, []string{topic}, o, emit)
+	case config.PublisherPubSub:
+		return tailPubSub(ctx, out, topic, o, emit)
+	case config.PublisherFile:
+		return tailFile(ctx, out, o, emit)
+	}
+	return fmt.Errorf("%s.type: %s keeps nothing that could be read back", out.Section, out.Type)
+}
