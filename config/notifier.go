@@ -158,6 +158,15 @@ type Destination struct {
 	Circuit   Circuit `yaml:"circuit"`
 }
 
+// Chat returns the Telegram chat: ChatID, or chat_id of Headers in any case, where
+// setu has it; empty if there is none.
+func (d *Destination) Chat() string {
+	if d.ChatID != "" {
+		return d.ChatID
+	}
+	return d.Headers[d.chatHeader()].Reveal()
+}
+
 // PerSecond returns how many requests may begin in a second: Rate, or the kind's
 // own, which is 1 for Slack ("Rate limits": one message a second and channel) and
 // for Telegram ("Bots FAQ": one message a second and chat). 0 means no bound.

@@ -71,6 +71,8 @@ type service struct {
 	met    *metrics.Metrics
 	health *metrics.Health
 	open   []*output
+	// beside is what runs as long as the listener does.
+	beside []func(context.Context)
 }
 
 // close closes the outputs.
@@ -97,6 +99,9 @@ func (s *service) run(ctx context.Context, l *listener.Listener, servers []*metr
 			}
 		})
 	}
+	for _, run := range s.beside {
+		serving.Go(func() { run(serveCtx) })
+	}
 	err := l.Run(ctx)
 	stopServing()
 	serving.Wait()
@@ -113,6 +118,11 @@ func (s *service) listener(ctx context.Context) (*listener.Listener, error) {
 		}
 		deps.Outputs = append(deps.Outputs, out)
 	}
+	notified, err := s.destinations(ctx)
+	if err != nil {
+		return nil, err
+	}
+	deps.Outputs = append(deps.Outputs, notified...)
 	return listener.New(s.cfg.Listener, s.cfg.Database, deps)
 }
 

@@ -1,0 +1,162 @@
+package service
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/time/rate"
+
+	"github.com/walherald/walherald/config"
+	"github.com/walherald/walherald/listener"
+	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/format"
+	"github.com/walherald/walherald/publisher/notifier"
+	"github.com/walherald/walherald/publisher/notifier/rules"
+	"github.com/walherald/walherald/publisher/notifier/webhook"
+)
+
+// notificationBatch is how many notifications a destination gets at once. A
+// request takes as long as thousands of messages to a broker, and the position
+// moves with each batch.
+const notificationBatch = 1024
+
+// minNotificationWindow holds at least a few notifications of common size.
+const minNotificationWindow = 64 << 10
+
+// destinations makes an output of every destination of the notifier.
+func (s *service) destinations(ctx context.Context) ([]listener.Output, error) {
+	all := s.cfg.Notifications()
+	if len(all) == 0 {
+		return nil, nil
+	}
+	store, err := s.store(ctx, all)
+	if err != nil {
+		return nil, err
+	}
+	limits := newLimits()
+	var outs []listener.Output
+	for _, n := range all {
+		select_, err := selectionOf(s.cfg, n, s.blind)
+		if err != nil {
+			return nil, err
+		}
+		sender, err := newSender(s.cfg, n)
+		if err != nil {
+			return nil, err
+		}
+		o := notifier.Options{
+			Config: n, Sender: sender, Limits: limits.of(&n.Destination), Log: s.log,
+			Metrics: s.met.Destination(n.Name), Health: s.health.Component(n.Name),
+		}
+		if n.OnFailure == config.OnFailurePark {
+			o.Store = store
+		}
+		d := notifier.New(o)
+		s.open = append(s.open, &output{deliverer: d})
+		s.beside = append(s.beside, d.Run)
+		outs = append(outs, listener.Output{
+			Name: n.Name, Route: notificationRoute(s.cfg, n, select_), Deliverer: publisher.Retry(d, 0, s.retryHooks(n.Name)),
+			Window: max(int(s.cfg.Notifier.Window)/len(all), minNotificationWindow), MaxBatch: notificationBatch,
+		})
+	}
+	return outs, nil
+}
+
+// notificationRoute is what a destination's events are routed by.
+func notificationRoute(cfg *config.Config, n config.Notification, sel selectFunc) listener.Route {
+	return listener.Route{Section: n.Section, Rules: cfg.Listener.TopicRules(), Database: cfg.Database.Name, Tags: cfg.Tags, Select: sel}
+}
+
+// selectFunc is the type of listener.Route.Select.
+type selectFunc = func(t *publisher.Table, tags map[string]string, topic func(publisher.Action) string) listener.Selection
+
+// selectionOf makes the selection of a destination's rules.
+func selectionOf(cfg *config.Config, n config.Notification, blind func(rule, table, column string)) (selectFunc, error) {
+	set, err := rules.New(n.Rules, blind)
+	if err != nil {
+		return nil, err
+	}
+	envelope, _, err := payload(cfg, n)
+	if err != nil {
+		return nil, err
+	}
+	selector := notifier.NewSelector(set, envelope)
+	return func(t *publisher.Table, tags map[string]string, topic func(publisher.Action) string) listener.Selection {
+		return selector.Select(t, tags, topic)
+	}, nil
+}
+
+// blind tells that a rule asks for what the log does not hold.
+func (s *service) blind(rule, table, column string) {
+	s.log.Warn("rule asks for a column that the log does not hold, and matches nothing there: "+
+		"give the table the replica identity full if it is about the old row", "rule", rule, "table", table, "column", column)
+}
+
+// payload makes the envelope of what a destination's sender is given.
+func payload(cfg *config.Config, n config.Notification) (format.Envelope, publisher.Content, error) {
+	o := format.Options{
+		Envelope: n.Envelope, CloudEvents: n.CloudEvents,
+		Source: format.Source{Host: cfg.Database.Host, Database: cfg.Database.Name, Slot: cfg.Listener.SlotName},
+	}
+	if n.Type != config.DestinationWebhook || n.Template != "" {
+		o.Envelope, o.CloudEvents = format.EnvelopeWalherald, format.CloudEventsStructured // which templates read
+	}
+	e, content, err := format.New(o)
+	if err != nil {
+		return nil, content, fmt.Errorf("%s: %w", n.Section, err)
+	}
+	return e, content, nil
+}
+
+// newSender makes the sender of a destination.
+func newSender(cfg *config.Config, n config.Notification) (notifier.Sender, error) {
+	var sender notifier.Sender
+	_, content, err := payload(cfg, n)
+	if err != nil {
+		return nil, err
+	}
+	switch n.Type {
+	case config.DestinationWebhook:
+		sender, err = webhook.New(n, content)
+	default:
+		err = fmt.Errorf("type %s is not available in this version of walherald", n.Type)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", n.Section, err)
+	}
+	return sender, nil
+}
+
+// limits are the limits of all destinations: those that send to the same place
+// share one.
+type limits map[string]*rate.Limiter
+
+func newLimits() limits { return make(limits) }
+
+// telegramBot is how many messages in a second a bot may send to all its chats
+// together (Telegram, "Bots FAQ").
+const telegramBot = 30
+
+// of returns the limits of a destination.
+func (l limits) of(d *config.Destination) []*rate.Limiter {
+	var all []*rate.Limiter
+	perSecond := d.PerSecond()
+	if perSecond > 0 {
+		all = append(all, l.limit(d.Type+"\x00"+d.URL.Reveal()+"\x00"+d.Token.Reveal()+"\x00"+d.Channel+"\x00"+d.Chat(), perSecond))
+	}
+	if d.Type == config.DestinationTelegram {
+		all = append(all, l.limit("bot\x00"+d.URL.Reveal()+"\x00"+d.Token.Reveal(), telegramBot))
+	}
+	return all
+}
+
+// limit returns the limit of a place; the lowest counts where several are given.
+func (l limits) limit(place string, perSecond float64) *rate.Limiter {
+	known := l[place]
+	if known == nil {
+		known = rate.NewLimiter(rate.Limit(perSecond), 1)
+		l[place] = known
+	}
+	known.SetLimit(min(known.Limit(), rate.Limit(perSecond)))
+	return known
+}

@@ -1,0 +1,107 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/walherald/walherald/config"
+	"github.com/walherald/walherald/metrics"
+	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/format"
+	"github.com/walherald/walherald/publisher/notifier"
+	"github.com/walherald/walherald/publisher/notifier/parking"
+)
+
+// store opens where deliveries are parked; nil if no destination parks any.
+func (s *service) store(ctx context.Context, all []config.Notification) (notifier.Store, error) {
+	parks := func(n config.Notification) bool { return n.OnFailure == config.OnFailurePark }
+	if !slices.ContainsFunc(all, parks) {
+		return nil, nil
+	}
+	if s.cfg.Notifier.Parking.Store == config.StoreTopic {
+		return s.topicStore(ctx)
+	}
+	table, err := openTable(s.cfg)
+	if err != nil {
+		return nil, err
+	}
+	s.open = append(s.open, &output{deliverer: publisher.Discard{}, stop: table.Close})
+	s.beside = append(s.beside, func(ctx context.Context) { s.lookAfter(ctx, table) })
+	return table, nil
+}
+
+// openTable opens the table of parked deliveries.
+func openTable(cfg *config.Config) (*parking.Table, error) {
+	table, err := parking.NewTable(cfg.Database, cfg.Listener.Schema, cfg.Notifier.Parking)
+	if err != nil {
+		return nil, fmt.Errorf("notifier.parking: %w", err)
+	}
+	return table, nil
+}
+
+// topicStore opens a connection of its own to the publisher that keeps what is
+// parked: the other one has its own batches and order.
+func (s *service) topicStore(ctx context.Context) (notifier.Store, error) {
+	out, err := outputNamed(s.cfg, s.cfg.Notifier.Parking.Publisher)
+	if err != nil {
+		return nil, fmt.Errorf("notifier.parking.publisher: %w", err)
+	}
+	_, content, err := format.New(format.Options{})
+	if err != nil {
+		return nil, err
+	}
+	o, err := newOutput(ctx, out, content, s.outputHooks("parking"))
+	if err != nil {
+		return nil, fmt.Errorf("notifier.parking: %w", err)
+	}
+	s.open = append(s.open, o)
+	topic := parkingTopic(out, s.cfg.Notifier.Parking)
+	if o.topicName != nil {
+		topic = o.topicName(topic)
+	}
+	return parking.NewTopic(o.deliverer, topic), nil
+}
+
+// stockInterval is how often what is parked is counted, and what is too old given
+// up.
+const stockInterval = 15 * time.Second
+
+// lookAfter shows what is parked and gives up what is too old, until ctx ends.
+func (s *service) lookAfter(ctx context.Context, table *parking.Table) {
+	for {
+		if err := s.takeStock(ctx, table); err != nil && ctx.Err() == nil {
+			s.log.Warn("parked notifications cannot be counted, trying again", "error", err)
+		}
+		if publisher.Sleep(ctx, stockInterval) != nil {
+			return
+		}
+	}
+}
+
+func (s *service) takeStock(ctx context.Context, table *parking.Table) error {
+	maxAge := s.cfg.Notifier.Parking.MaxAge
+	gone, err := table.Expire(ctx, maxAge)
+	if err != nil {
+		return err
+	}
+	for name, n := range gone {
+		s.log.Error("parked notifications are given up: they are older than notifier.parking.maxAge",
+			"destination", name, "notifications", n, "max_age", maxAge.String())
+		s.met.Destination(name).Ended("", metrics.OutcomeExpired, n)
+	}
+	stock, err := table.Stock(ctx)
+	if err != nil {
+		return err
+	}
+	for _, n := range s.cfg.Notifications() {
+		held := stock[n.Name]
+		age := time.Duration(0)
+		if held.Number > 0 {
+			age = time.Since(held.Oldest)
+		}
+		s.met.Destination(n.Name).Parked(held.Number, age)
+	}
+	return nil
+}
