@@ -162,7 +162,9 @@ func TestRetryTellsOfEachAttemptAndKeepsWhatFailed(t *testing.T) {
 func TestTopicOfParkedDeliveriesIsReadBack(t *testing.T) {
 	broker := natsserver.InProcess(t)
 	for _, change := range []func(*config.Publisher){
-		func(p *config.Publisher) { p.Type, p.Path = config.PublisherFile, filepath.Join(t.TempDir(), "parked.jsonl") },
+		func(p *config.Publisher) {
+			p.Type, p.Path = config.PublisherFile, filepath.Join(t.TempDir(), "parked.jsonl")
+		},
 		func(p *config.Publisher) {
 			p.Type, p.Topic, p.Address, p.BodyCompression = config.PublisherNATS, "alerts", config.Addresses{broker.ClientURL()}, config.CompressionGzip
 		},
