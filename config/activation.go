@@ -65,6 +65,7 @@ func (d *decoder) activation(root *yaml.Node) *yaml.Node {
 	connection := top["pg_connection"]
 	if source := top["source"]; source.value != nil {
 		section = "source"
+		d.origins[section], d.origins["database"] = d.at(source.key), d.at(source.key)
 		from = d.known(target(source.value), section, sourceKeys)
 		connection = from["connection"]
 		d.supersede(top)
@@ -133,7 +134,8 @@ func (d *decoder) sourceType(source, kind pair) {
 	if kind.key != nil {
 		at = kind.key
 	}
-	if kind.value == nil || target(kind.value).Value != "postgres" {
+	wrong := kind.value == nil || target(kind.value).Value != "postgres"
+	if wrong && target(source.value).Kind == yaml.MappingNode {
 		d.problemAt(d.at(at), "source.type", `must be "postgres"`)
 	}
 }

@@ -16,7 +16,7 @@ func FuzzLoad(f *testing.F) {
 	if err != nil || len(paths) == 0 {
 		f.Fatalf("no seeds in testdata: %v", err)
 	}
-	for _, path := range append(paths, "../config_example.yml") {
+	for _, path := range append(paths, "../config_example.yml", "testdata/activation/flat.yaml", "testdata/activation/source.yaml") {
 		seed, err := os.ReadFile(path)
 		if err != nil {
 			f.Fatal(err)
@@ -32,7 +32,11 @@ func FuzzLoad(f *testing.F) {
 		if bytes.Contains(file, []byte(password)) {
 			return // The fuzzer wrote it where anybody may see it.
 		}
-		for _, text := range [][]byte{file, append(bytes.Clone(file), "\ndatabase:\n  password: "+password+"\n"...)} {
+		for _, text := range [][]byte{
+			file,
+			append(bytes.Clone(file), "\ndatabase:\n  password: "+password+"\n"...),
+			append(bytes.Clone(file), "\nrules: []\npg_connection: 'host=a password="+password+" user=b'\n"...),
+		} {
 			cfg, err := load("config.yml", text)
 			if (cfg == nil) == (err == nil) {
 				t.Fatalf("load gives %v and %v", cfg, err)
