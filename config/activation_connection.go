@@ -71,7 +71,7 @@ func (c *connection) set(keyword, value string) error {
 		// It may be a piece of the password.
 		return errors.New("has a word behind the password that is no keyword known here; remove it, or quote the password if it is part of that")
 	case i < 0:
-		return fmt.Errorf("the keyword %s means nothing here; remove it", printable(keyword))
+		return fmt.Errorf("the keyword %s means nothing here; %s", printable(keyword), orNearest(keyword))
 	case again:
 		return fmt.Errorf("the keyword %s is there twice", keyword)
 	case keyword == "host" && strings.Contains(value, ","):
@@ -79,6 +79,18 @@ func (c *connection) set(keyword, value string) error {
 	}
 	c.values[keyword] = value
 	return nil
+}
+
+// orNearest says what to do about an unknown keyword.
+func orNearest(keyword string) string {
+	var known []string
+	for _, k := range connectionKeys {
+		known = append(known, k.keyword)
+	}
+	if near := nearest(keyword, known); near != "" {
+		return "did you mean " + near + "?"
+	}
+	return "remove it"
 }
 
 // addTo adds the keys of the section database, on the line of at.

@@ -47,6 +47,7 @@ func TestWrongConnectionIsRefusedWithoutItsValues(t *testing.T) {
 	for text, want := range map[string]string{
 		"host=db passfile=hunter2":           "the keyword passfile means nothing here; remove it",
 		"postgres://db?sslkey=hunter2":       "the keyword sslkey means nothing here; remove it",
+		"hots=hunter2":                       "the keyword hots means nothing here; did you mean host?",
 		"password=a hunter2=b":               "has a word behind the password that is no keyword known here; remove it, or quote the password if it is part of that",
 		"password=a hunter2":                 "has a word that is no keyword=value; write password='...' if a value has blanks",
 		"hunter2":                            "has a word that is no keyword=value; write password='...' if a value has blanks",

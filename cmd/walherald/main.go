@@ -5,6 +5,7 @@
 //	walherald tail -c config.yml     print events from a configured broker
 //	walherald slot status            look after the replication slot
 //	walherald publication show       show what the publication publishes
+//	walherald convert                print what an activation.yaml of setu is as a configuration
 //	walherald version
 //
 // It ends with 0 after a stop that was asked for (SIGTERM, SIGINT), 1 after an
@@ -94,7 +95,8 @@ func newRoot() *cobra.Command {
 	root.PersistentFlags().StringVarP(&path, "config", "c", "config.yml", "configuration file")
 	root.Flags().StringVar(&gap, "accept-gap", "", "go on although changes from this position on are lost; a start that refuses the slot says which")
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(checkCommand(&path), tailCommand(&path), slotCommand(&path), publicationCommand(&path), versionCommand())
+	root.AddCommand(checkCommand(&path), tailCommand(&path), slotCommand(&path), publicationCommand(&path), convertCommand(&path),
+		versionCommand())
 	return root
 }
 
