@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/publisher"
 	"github.com/walherald/walherald/publisher/format"
@@ -77,7 +79,7 @@ func DropParked(ctx context.Context, cfg *config.Config, f parking.Filter) (n in
 
 // inTable runs do with the table of parked deliveries.
 func inTable(cfg *config.Config, do func(t *parking.Table) error) error {
-	t, err := parking.NewTable(cfg.Database, cfg.Listener.Schema, cfg.Notifier.Parking)
+	t, err := openTable(cfg)
 	if err != nil {
 		return err
 	}
@@ -85,35 +87,70 @@ func inTable(cfg *config.Config, do func(t *parking.Table) error) error {
 	return do(t)
 }
 
+// RetryParked makes one attempt at every delivery that the filter selects, due or
+// not, within the rates of the destinations. told is told of each: nil means that
+// it was delivered, which removes it from a table.
+func RetryParked(ctx context.Context, cfg *config.Config, f parking.Filter, o ParkedOptions, told func(p notifier.Parked, err error)) (err error) {
+	r := &retrier{cfg: cfg, told: told, targets: make(map[string]target)}
+	defer func() { err = errors.Join(err, r.close()) }()
+	limits := newLimits()
+	for _, n := range cfg.Notifications() {
+		sender, err := newSender(cfg, n)
+		if err != nil {
+			return err
+		}
+		r.targets[n.Name] = target{sender, limits.of(&n.Destination)}
+	}
+	return r.retry(ctx, f, o)
+}
+
+// target is a destination to which attempts are made by hand.
+type target struct {
+	notifier.Sender
+	limits []*rate.Limiter
+}
+
 // retrier makes attempts by hand.
 type retrier struct {
 	cfg     *config.Config
-	senders map[string]notifier.Sender
-	// told is told of each attempt; nil means that it was delivered.
-	told func(p notifier.Parked, err error)
+	targets map[string]target
+	told    func(p notifier.Parked, err error)
+}
+
+func (r *retrier) close() error {
+	var errs []error
+	for _, t := range r.targets {
+		errs = append(errs, t.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // send makes one attempt.
 func (r *retrier) send(ctx context.Context, p notifier.Parked) error {
-	sender, ok := r.senders[p.Destination]
+	t, ok := r.targets[p.Destination]
 	if !ok {
 		return r.noSuch(p.Destination)
 	}
-	return sender.Send(ctx, []notifier.Delivery{p.Delivery})
+	for _, limit := range t.limits {
+		if err := limit.Wait(ctx); err != nil {
+			return err
+		}
+	}
+	return t.Send(ctx, []notifier.Delivery{p.Delivery})
 }
 
 // noSuch is the error for a destination that rules no longer name.
 func (r *retrier) noSuch(destination string) error {
 	names := "none"
-	if len(r.senders) > 0 {
-		names = strings.Join(slices.Sorted(maps.Keys(r.senders)), ", ")
+	if len(r.targets) > 0 {
+		names = strings.Join(slices.Sorted(maps.Keys(r.targets)), ", ")
 	}
 	return fmt.Errorf("no destination is called %q: those that rules send to are %s", destination, names)
 }
 
 // retry makes one attempt at every delivery that the filter selects.
 func (r *retrier) retry(ctx context.Context, f parking.Filter, o ParkedOptions) error {
-	if f.Destination != "" && r.senders[f.Destination] == nil {
+	if _, known := r.targets[f.Destination]; f.Destination != "" && !known {
 		return r.noSuch(f.Destination)
 	}
 	if r.cfg.Notifier.Parking.Store != config.StoreTopic {
@@ -142,10 +179,11 @@ func (r *retrier) retryTable(ctx context.Context, t *parking.Table, f parking.Fi
 	}
 	one := f
 	for _, one.Destination = range slices.Sorted(maps.Keys(stock)) {
+		_, known := r.targets[one.Destination]
 		switch {
 		case f.Destination != "" && f.Destination != one.Destination:
 			continue
-		case r.senders[one.Destination] == nil:
+		case !known:
 			err = r.tellGone(ctx, t, one)
 		default:
 			_, err = t.Retry(ctx, one, func(ctx context.Context, p notifier.Parked) error {

@@ -132,7 +132,7 @@ func TestRetryTellsOfEachAttemptAndKeepsWhatFailed(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got outcomes
-	r := &retrier{cfg: cfg, senders: map[string]notifier.Sender{"hook": hook, "mail": &fakeSender{}}, told: got.told}
+	r := &retrier{cfg: cfg, targets: map[string]target{"hook": {Sender: hook}, "mail": {Sender: &fakeSender{}}}, told: got.told}
 	if err := r.retry(t.Context(), parking.Filter{}, parkedOptions); err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +208,7 @@ func testTopic(t *testing.T, cfg *config.Config) {
 		t.Errorf("%s: got %+v, %v", out.Type, one, err)
 	}
 	var got outcomes
-	r := &retrier{cfg: cfg, senders: map[string]notifier.Sender{"mail": &fakeSender{refuse: parkedDelivery(t, "", 1).ID}}, told: got.told}
+	r := &retrier{cfg: cfg, targets: map[string]target{"mail": {Sender: &fakeSender{refuse: parkedDelivery(t, "", 1).ID}}}, told: got.told}
 	if err := r.retry(t.Context(), parking.Filter{Destination: "mail", Limit: 2}, parkedOptions); err != nil {
 		t.Error(err)
 	}
