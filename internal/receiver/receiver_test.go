@@ -30,27 +30,34 @@ func client(t *testing.T, secure *tls.Config) *http.Client {
 	}
 }
 
-// post sends body and returns the response, its body read as far as it came.
-func post(ctx context.Context, c *http.Client, url, body string) (*http.Response, string, error) {
+// answer is a response, its body read as far as it came.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// post sends body.
+func post(ctx context.Context, c *http.Client, url, body string) (answer, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
 	if err != nil {
-		return nil, "", err
+		return answer{}, err
 	}
 	req.Header.Set("X-Test", body)
 	resp, err := c.Do(req)
 	if err != nil {
-		return nil, "", err
+		return answer{}, err
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	return resp, string(text), err
+	return answer{resp.StatusCode, resp.Header, string(text)}, err
 }
 
 func TestEveryRequestIsKeptAsItCame(t *testing.T) {
 	r := New(t, Options{})
-	resp, text, err := post(t.Context(), client(t, nil), r.URL()+"/hook/a?b=c", "payload")
-	if err != nil || resp.StatusCode != http.StatusOK || text != "" {
-		t.Fatalf("%v %q: %v", resp, text, err)
+	a, err := post(t.Context(), client(t, nil), r.URL()+"/hook/a?b=c", "payload")
+	if err != nil || a.status != http.StatusOK || a.body != "" {
+		t.Fatalf("%+v: %v", a, err)
 	}
 	r.AwaitEnded(t, 1)
 	got := r.Requests()[0]
@@ -71,8 +78,8 @@ func TestConcurrencyIsSeen(t *testing.T) {
 	var sending sync.WaitGroup
 	for range 8 {
 		sending.Go(func() {
-			if resp, _, err := post(t.Context(), c, r.URL(), ""); err != nil || resp.StatusCode != http.StatusOK {
-				t.Errorf("a released request got %v: %v", resp, err)
+			if a, err := post(t.Context(), c, r.URL(), ""); err != nil || a.status != http.StatusOK {
+				t.Errorf("a released request got %+v: %v", a, err)
 			}
 		})
 	}
@@ -104,9 +111,9 @@ func TestStatusesAndHeadersAreThoseAskedFor(t *testing.T) {
 		{nil, 200, "Retry-After", "", ""},
 	} {
 		r := New(t, Options{Answer: Always(tt.reply)})
-		resp, text, err := post(t.Context(), client(t, nil), r.URL(), "")
-		if err != nil || resp.StatusCode != tt.status || resp.Header.Get(tt.header) != tt.value || text != tt.body {
-			t.Errorf("got %v with %q: %v, want %d with %s %q", resp, text, err, tt.status, tt.header, tt.value)
+		a, err := post(t.Context(), client(t, nil), r.URL(), "")
+		if err != nil || a.status != tt.status || a.header.Get(tt.header) != tt.value || a.body != tt.body {
+			t.Errorf("got %+v: %v, want %d with %s %q", a, err, tt.status, tt.header, tt.value)
 		}
 	}
 }
@@ -125,16 +132,16 @@ func TestAnswersChangeAsTold(t *testing.T) {
 		r := New(t, Options{Answer: tt.answer})
 		c := client(t, nil)
 		for i, body := range strings.Split(tt.bodies, "") {
-			resp, _, err := post(t.Context(), c, r.URL(), body)
-			if err != nil || resp.StatusCode != tt.want[i] {
-				t.Errorf("%s: request %d got %v: %v, want %d", name, i, resp, err, tt.want[i])
+			a, err := post(t.Context(), c, r.URL(), body)
+			if err != nil || a.status != tt.want[i] {
+				t.Errorf("%s: request %d got %+v: %v, want %d", name, i, a, err, tt.want[i])
 			}
 		}
 	}
 	r := New(t, Options{Answer: Always(bad)})
 	r.SetAnswer(Always(good))
-	if resp, _, err := post(t.Context(), client(t, nil), r.URL(), ""); err != nil || resp.StatusCode != 200 {
-		t.Errorf("after SetAnswer: %v: %v", resp, err)
+	if a, err := post(t.Context(), client(t, nil), r.URL(), ""); err != nil || a.status != 200 {
+		t.Errorf("after SetAnswer: %+v: %v", a, err)
 	}
 }
 
@@ -151,12 +158,12 @@ func TestConnectionsBreakAsTold(t *testing.T) {
 		"cut body":    {CutBody(200), io.ErrUnexpectedEOF},
 	} {
 		r := New(t, Options{Answer: Always(tt.reply)})
-		if _, _, err := post(t.Context(), client(t, nil), r.URL(), ""); !errors.Is(err, tt.want) {
+		if _, err := post(t.Context(), client(t, nil), r.URL(), ""); !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v, want %v", name, err, tt.want)
 		}
 		r = New(t, Options{Answer: Always(tt.reply), TLS: server})
 		c := client(t, &tls.Config{RootCAs: authority.Pool()})
-		if _, _, err := post(t.Context(), c, r.URL(), ""); err == nil {
+		if _, err := post(t.Context(), c, r.URL(), ""); err == nil {
 			t.Errorf("%s: it does not break over HTTP/2", name)
 		}
 		r.AwaitEnded(t, 1)
@@ -168,8 +175,8 @@ func TestConnectionsBreakAsTold(t *testing.T) {
 
 func TestBodiesAreSlowOrHugeAsTold(t *testing.T) {
 	r := New(t, Options{Answer: Always(HugeBody(200, 100_000))})
-	if _, text, err := post(t.Context(), client(t, nil), r.URL(), ""); err != nil || len(text) != 100_000 {
-		t.Errorf("%d bytes: %v", len(text), err)
+	if a, err := post(t.Context(), client(t, nil), r.URL(), ""); err != nil || len(a.body) != 100_000 {
+		t.Errorf("%d bytes: %v", len(a.body), err)
 	}
 	for name, reply := range map[string]Reply{
 		"endless": HugeBody(200, -1), "slow": SlowBody(200, time.Millisecond),
@@ -198,14 +205,14 @@ func TestHangingEndsWithTheClientOrTheReceiver(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	c := client(t, nil)
 	failed := make(chan error, 2)
-	go func() { _, _, err := post(ctx, c, r.URL(), ""); failed <- err }()
+	go func() { _, err := post(ctx, c, r.URL(), ""); failed <- err }()
 	r.Await(t, 1)
 	cancel()
 	if err := <-failed; !errors.Is(err, context.Canceled) {
 		t.Errorf("the client that went got %v", err)
 	}
 	r.AwaitEnded(t, 1)
-	go func() { _, _, err := post(t.Context(), c, r.URL(), ""); failed <- err }()
+	go func() { _, err := post(t.Context(), c, r.URL(), ""); failed <- err }()
 	r.Await(t, 2)
 	r.Close()
 	if err := <-failed; err == nil {
@@ -213,8 +220,8 @@ func TestHangingEndsWithTheClientOrTheReceiver(t *testing.T) {
 	}
 	r.AwaitEnded(t, 2)
 	again := New(t, Options{Address: r.Addr()})
-	if resp, _, err := post(t.Context(), c, again.URL(), ""); err != nil || resp.StatusCode != 200 {
-		t.Errorf("one at the same address: %v: %v", resp, err)
+	if a, err := post(t.Context(), c, again.URL(), ""); err != nil || a.status != 200 {
+		t.Errorf("one at the same address: %+v: %v", a, err)
 	}
 }
 
@@ -226,7 +233,7 @@ func TestClientsShowCertificates(t *testing.T) {
 		Certificates: []tls.Certificate{cert}, ClientCAs: authority.Pool(), ClientAuth: tls.RequireAndVerifyClientCert,
 	}})
 	c := client(t, &tls.Config{RootCAs: authority.Pool(), Certificates: []tls.Certificate{own}})
-	if _, _, err := post(t.Context(), c, r.URL(), ""); err != nil {
+	if _, err := post(t.Context(), c, r.URL(), ""); err != nil {
 		t.Fatal(err)
 	}
 	if got := r.Requests()[0].Client; got != "herald" {
@@ -236,7 +243,7 @@ func TestClientsShowCertificates(t *testing.T) {
 
 func TestForgetCountsAlone(t *testing.T) {
 	r := New(t, Options{Forget: true})
-	if _, _, err := post(t.Context(), client(t, nil), r.URL(), ""); err != nil {
+	if _, err := post(t.Context(), client(t, nil), r.URL(), ""); err != nil {
 		t.Fatal(err)
 	}
 	r.AwaitEnded(t, 1)
