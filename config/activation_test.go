@@ -320,3 +320,12 @@ func TestWhatIsNoActivationFileIsNotConverted(t *testing.T) {
 		t.Errorf("of a missing file: %v, want fs.ErrNotExist", err)
 	}
 }
+
+func TestManualOfSetuShowsWhatLoads(t *testing.T) {
+	_, text, _ := strings.Cut(read(t, "../docs/setu.md"), "```yaml\n")
+	text, _, found := strings.Cut(text, "```\n")
+	writeFiles(t, map[string]string{"activation.yaml": text, "channels-env.yml": "shop_password: hunter2\ntelegram_bot_token: a\ntelegram_chat_id: 1\n"})
+	if cfg := mustLoad(t, "activation.yaml"); !found || cfg.Database.Password.Reveal() != "hunter2" || len(cfg.Notifier.Rules) != 2 {
+		t.Errorf("the example is not what it was: %+v", cfg)
+	}
+}
