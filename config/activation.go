@@ -75,25 +75,30 @@ func (d *decoder) activation(root *yaml.Node) *yaml.Node {
 	d.translateTo(section)
 	d.destinations(target(rules.value))
 
-	listener := mappingNode(top["source"].key, root)
-	add(listener, "slotName", slot.key, slot.value)
-	if publication.value != nil {
-		name := mappingNode(nil, root)
-		add(name, "name", nil, publication.value)
-		add(listener, "publication", publication.key, name)
+	out := mappingNode(nil, root)
+	add(out, "listener", top["source"].key, listenerNode(slot, publication, root))
+	if connection.value != nil {
+		add(out, "database", connection.key, d.database(connection))
 	}
 	notifier := mappingNode(nil, root)
 	add(notifier, "rules", rules.key, rules.value)
-	out := mappingNode(nil, root)
-	add(out, "listener", top["source"].key, listener)
-	if connection.value != nil {
-		add(out, "database", connection.key, d.database(connection, root))
-	}
 	add(out, "notifier", nil, notifier)
 	for _, name := range []string{"secrets", "logger", "monitoring"} {
 		add(out, name, top[name].key, top[name].value)
 	}
 	return out
+}
+
+// listenerNode makes the section listener.
+func listenerNode(slot, publication pair, root *yaml.Node) *yaml.Node {
+	listener := mappingNode(nil, root)
+	add(listener, "slotName", slot.key, slot.value)
+	if publication.value != nil {
+		name := mappingNode(publication.key, root)
+		add(name, "name", nil, publication.value)
+		add(listener, "publication", publication.key, name)
+	}
+	return listener
 }
 
 // known returns the entries of a mapping, without those that are null, and
@@ -166,8 +171,14 @@ func (d *decoder) destinations(rules *yaml.Node) {
 		if rule = target(rule); rule.Kind != yaml.MappingNode {
 			continue
 		}
+		at := notifierItem("rules", i)
 		if to := valueOf(rule, "destination"); to != nil {
-			d.destination(target(to), join(notifierItem("rules", i), "destination"))
+			d.destination(target(to), join(at, "destination"))
+		}
+		if several := valueOf(rule, "destinations"); several != nil {
+			for j, to := range target(several).Content {
+				d.destination(target(to), entry(join(at, "destinations"), strconv.Itoa(j)))
+			}
 		}
 	}
 }
@@ -224,9 +235,9 @@ func addMissing(mapping *yaml.Node, name string, value *yaml.Node) {
 }
 
 // database turns the connection into the section database.
-func (d *decoder) database(connection pair, root *yaml.Node) *yaml.Node {
+func (d *decoder) database(connection pair) *yaml.Node {
 	n, at := target(connection.value), d.at(connection.key)
-	out := mappingNode(connection.key, root)
+	out := mappingNode(connection.key, nil)
 	if n.Kind != yaml.ScalarNode {
 		d.problemAt(at, "database", "expected text, not %s", kindOf(n))
 		return out

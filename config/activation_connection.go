@@ -14,9 +14,12 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// connectionKeys are the keywords of a connection that the section database has
-// keys for, with what setu takes where they are not given.
-var connectionKeys = []struct{ keyword, key, missing string }{
+// connectionKey is a keyword of a connection, the key of the section database
+// for it, and what setu takes where it is not given.
+type connectionKey struct{ keyword, key, missing string }
+
+// connectionKeys are all that there is a key for.
+var connectionKeys = []connectionKey{
 	{"host", "host", "localhost"},
 	{"port", "port", "5432"},
 	{"dbname", "name", "postgres"},
@@ -31,6 +34,13 @@ var connectionKeys = []struct{ keyword, key, missing string }{
 var tuning = []string{
 	"application_name", "connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval",
 	"keepalives_retries", "keepalives_count", "tcp_user_timeout",
+}
+
+// foreign are other keywords of libpq, which can be named without naming a piece
+// of somebody's password.
+var foreign = []string{
+	"channel_binding", "client_encoding", "gssencmode", "hostaddr", "krbsrvname", "load_balance_hosts", "options", "passfile",
+	"replication", "require_auth", "service", "sslcert", "sslcrl", "sslkey", "sslnegotiation", "sslpassword", "target_session_attrs",
 }
 
 // connection is what a connection text sets. Values hold placeholders, and are
@@ -60,17 +70,17 @@ func parseConnection(text string) (*connection, error) {
 
 // set takes over one value.
 func (c *connection) set(keyword, value string) error {
-	i := slices.IndexFunc(connectionKeys, func(k struct{ keyword, key, missing string }) bool { return k.keyword == keyword })
+	known := slices.ContainsFunc(connectionKeys, func(k connectionKey) bool { return k.keyword == keyword })
 	_, again := c.values[keyword]
 	_, secret := c.values["password"]
 	switch {
 	case slices.Contains(tuning, keyword):
 		c.ignored = append(c.ignored, keyword)
 		return nil
-	case i < 0 && secret:
+	case !known && secret && !slices.Contains(foreign, keyword):
 		// It may be a piece of the password.
 		return errors.New("has a word behind the password that is no keyword known here; remove it, or quote the password if it is part of that")
-	case i < 0:
+	case !known:
 		return fmt.Errorf("the keyword %s means nothing here; %s", printable(keyword), orNearest(keyword))
 	case again:
 		return fmt.Errorf("the keyword %s is there twice", keyword)

@@ -46,6 +46,7 @@ func TestConnectionIsReadAsLibpqDoes(t *testing.T) {
 func TestWrongConnectionIsRefusedWithoutItsValues(t *testing.T) {
 	for text, want := range map[string]string{
 		"host=db passfile=hunter2":           "the keyword passfile means nothing here; remove it",
+		"password=hunter2 options=hunter2":   "the keyword options means nothing here; remove it",
 		"postgres://db?sslkey=hunter2":       "the keyword sslkey means nothing here; remove it",
 		"hots=hunter2":                       "the keyword hots means nothing here; did you mean host?",
 		"password=a hunter2=b":               "has a word behind the password that is no keyword known here; remove it, or quote the password if it is part of that",

@@ -49,6 +49,9 @@ func ConvertActivation(path string) ([]byte, error) {
 		d.openSecrets(doc.Content[0])
 		head := header(path, doc)
 		doc.Content[0] = d.activation(doc.Content[0])
+		for _, w := range d.warnings {
+			head += "\n# - " + w
+		}
 		doc.HeadComment = strings.TrimSpace(head + "\n\n" + doc.HeadComment)
 	}
 	for _, p := range d.problems {
@@ -62,14 +65,14 @@ func ConvertActivation(path string) ([]byte, error) {
 
 // header says what to look at in the file that is made of the one at path.
 func header(path string, doc *yaml.Node) string {
-	head := fmt.Sprintf(reviewed, filepath.Base(path))
+	head := fmt.Sprintf(reviewed, printable(filepath.Base(path)))
 	root := doc.Content[0]
 	connection := valueOf(root, "pg_connection")
 	if source := valueOf(root, "source"); source != nil {
 		connection = valueOf(target(source), "connection")
 	}
 	if connection != nil && isPlaceholder(target(connection).Value) {
-		head += fmt.Sprintf(wholly, target(connection).Value)
+		head += fmt.Sprintf(wholly, printable(target(connection).Value))
 	}
 	return head
 }

@@ -144,6 +144,15 @@ func TestRulesOfAnActivationFileTakeAllThatRulesTake(t *testing.T) {
 	}
 }
 
+func TestEveryDestinationOfAnActivationFileDoesAsSetuDoes(t *testing.T) {
+	text := strings.Replace(activationOf("host=db"), "destination:\n      type: webhook\n      url: http://localhost:8080", "destinations:\n    - {type: webhook, url: \"http://a\"}\n    - {type: Slack, url: \"http://b\"}", 1)
+	refs := mustLoad(t, writeConfig(t, text)).Notifier.Rules[0].Destinations
+	want := DestinationRefs{*setuWebhook("http://a", nil), *setuDestination(DestinationSlack, "http://b", nil)}
+	if !reflect.DeepEqual(refs, want) {
+		t.Errorf("got %+v, want %+v", refs, want)
+	}
+}
+
 func TestProblemsOfAnActivationFileNameItsOwnKeysAndLines(t *testing.T) {
 	whole := activationOf("host=db")
 	for _, tt := range []struct{ old, text, want string }{
@@ -290,6 +299,9 @@ func TestConversionKeepsPlaceholdersAndComments(t *testing.T) {
 	}
 	if text, err = ConvertActivation("testdata/activation/whole.yaml"); err != nil || !strings.Contains(string(text), "# - database: ${shop_dsn} stood for all of it.") {
 		t.Errorf("that the connection was resolved is not told in\n%s\n%v", text, err)
+	}
+	if text, err = ConvertActivation("testdata/activation/source.yaml"); err != nil || !strings.Contains(string(text), "source.yaml:7: pg_connection: has no effect") {
+		t.Errorf("what was left out is not told in\n%s\n%v", text, err)
 	}
 }
 

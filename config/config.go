@@ -5,7 +5,11 @@
 // names its line and the nearest key that does. Defaults come first, then the
 // file, then the environment (WAL_<SECTION>_<KEY>), then [Config.Validate],
 // which reports every problem at once, each with its path. A file written for
-// wal-listener loads unchanged.
+// wal-listener loads unchanged, and so does setu's activation.yaml, which
+// [ConvertActivation] turns into a configuration.
+//
+// In secrets, in the database section and in the notifier's destinations ${name}
+// stands for what a file of secrets or the environment says: see [Secrets].
 //
 // Messages about a configuration name keys, lines and variables, never values,
 // so that a password that landed in the wrong place is not printed. Values that
