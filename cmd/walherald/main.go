@@ -5,6 +5,7 @@
 //	walherald tail -c config.yml     print events from a configured broker
 //	walherald slot status            look after the replication slot
 //	walherald publication show       show what the publication publishes
+//	walherald parked list            look after notifications that could not be delivered
 //	walherald convert                print what an activation.yaml of setu is as a configuration
 //	walherald version
 //
@@ -96,7 +97,7 @@ func newRoot() *cobra.Command {
 	root.Flags().StringVar(&gap, "accept-gap", "", "go on although changes from this position on are lost; a start that refuses the slot says which")
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(checkCommand(&path), tailCommand(&path), slotCommand(&path), publicationCommand(&path), convertCommand(&path),
-		versionCommand())
+		parkedCommand(&path), versionCommand())
 	return root
 }
 
