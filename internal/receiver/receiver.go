@@ -9,8 +9,8 @@
 //	requests := r.Requests()
 //
 // [Options.Answer] chooses a [Reply] for each request: [Status], [RetryAfterSeconds],
-// [RetryAfterDate], [Redirect], [Body], [Hang], [Delay], [Reset], [CloseEarly],
-// [CutBody], [SlowBody], [HugeBody], or any function of an http.Handler. [First],
+// [RetryAfterDate], [Redirect], [Body], [Header], [Hang], [Delay], [Reset], [CloseEarly],
+// [CutBody], [SlowBody], [HugeBody], [Raw], or any function of an http.Handler. [First],
 // [FirstPer] and [Sequence] make answers that change; [Receiver.SetAnswer] changes
 // them while requests come in. It speaks HTTP/1.1, and with [Options.TLS] HTTP/2 too.
 package receiver

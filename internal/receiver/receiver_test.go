@@ -156,6 +156,7 @@ func TestConnectionsBreakAsTold(t *testing.T) {
 		"reset":       {Reset(), syscall.ECONNRESET},
 		"close early": {CloseEarly(), io.EOF},
 		"cut body":    {CutBody(200), io.ErrUnexpectedEOF},
+		"raw":         {Raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nraw"), io.ErrUnexpectedEOF},
 	} {
 		r := New(t, Options{Answer: Always(tt.reply)})
 		if _, err := post(t.Context(), client(t, nil), r.URL(), ""); !errors.Is(err, tt.want) {

@@ -123,6 +123,15 @@ func Hang(release <-chan struct{}) Reply {
 // connKey finds the connection in a request's context.
 type connKey struct{}
 
+// Raw writes bytes to the connection in the place of a response, and closes it: what
+// is no HTTP, or more of it than was asked for.
+func Raw(text string) Reply {
+	return func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = r.Context().Value(connKey{}).(net.Conn).Write([]byte(text))
+		panic(http.ErrAbortHandler)
+	}
+}
+
 // Reset answers with RST instead of a response. It takes every other request of an
 // HTTP/2 connection with it.
 func Reset() Reply {

@@ -28,7 +28,9 @@
 //
 // They name the host and what happened. The URL's path, query and user, header values
 // and texts that the other side sent are never in them, as all of these may hold
-// secrets; nor is what it wrote instead of HTTP.
+// secrets; nor is what it wrote instead of HTTP. Package net/http, however, prints what
+// comes unasked behind an answer through package log ("Unsolicited response received"):
+// a process whose logs are to hold no secrets has to silence that.
 package httpsend
 
 import (

@@ -2,9 +2,9 @@ package httpsend
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/internal/receiver"
+	"github.com/walherald/walherald/internal/testcert"
 	"github.com/walherald/walherald/publisher"
 )
 
@@ -103,16 +104,14 @@ func TestWithoutAnAnswerAnotherAttemptMayHelp(t *testing.T) {
 		"closed":     {serve(t, receiver.CloseEarly()), "the connection was closed before an answer"},
 		"no port":    {"http://" + port, "connection refused"},
 		"no host":    {"http://nowhere.invalid", "lookup nowhere.invalid"},
-		"no HTTP":    {"http://" + speak(t, secret+" is what you sent\r\n\r\n"), "no answer in HTTP"},
-		"no status":  {"http://" + speak(t, "HTTP/1.1 "+secret+"\r\n\r\n"), "no answer in HTTP"},
-		"no header":  {"http://" + speak(t, "HTTP/1.1 200 OK\r\n"+secret+"\r\n\r\n"), "no answer in HTTP"},
-		"big header": {"http://" + speak(t, "HTTP/1.1 200 OK\r\nX: "+strings.Repeat(secret, maxHeader/len(secret))+"\r\n\r\n"), "at most 64 KiB"},
-		"no TLS":     {"https://" + speak(t, "HTTP/1.1 200 OK\r\n\r\n"), "does not speak TLS"},
+		"no HTTP":    {serve(t, receiver.Raw(secret+" is what you sent\r\n\r\n")), "no answer in HTTP"},
+		"no status":  {serve(t, receiver.Raw("HTTP/1.1 "+secret+"\r\n\r\n")), "no answer in HTTP"},
+		"no header":  {serve(t, receiver.Raw("HTTP/1.1 200 OK\r\n"+secret+"\r\n\r\n")), "no answer in HTTP"},
+		"big header": {serve(t, receiver.Header("X-Big", strings.Repeat(secret, maxHeader/len(secret)), receiver.Status(200))), "at most 64 KiB"},
+		"no TLS":     {strings.Replace(serve(t, nil), "http", "https", 1), "does not speak TLS"},
 	} {
 		c := open(t, Config{AllowPrivate: true, Timeout: 200 * time.Millisecond})
-		if name == "no host" { // which a resolver may take its time for
-			c = open(t, Config{AllowPrivate: true})
-		}
+		c.dialer.Resolver = newNames(t, nil).resolver()
 		_, err := call(t.Context(), t, c, tt.base)
 		if err == nil || publisher.IsPermanent(err) || errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s: %v, want an error of its own that is not permanent", name, err)
@@ -137,30 +136,6 @@ func closedPort(t *testing.T) string {
 	r := receiver.New(t, receiver.Options{})
 	r.Close()
 	return r.Addr()
-}
-
-// speak starts a server that writes a text to whoever has written something, and
-// returns its address.
-func speak(t *testing.T, text string) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var running sync.WaitGroup
-	t.Cleanup(func() { l.Close(); running.Wait() })
-	running.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = c.Read(make([]byte, 4096))
-			_, _ = c.Write([]byte(text))
-			_ = c.Close()
-		}
-	})
-	return l.Addr().String()
 }
 
 func TestTheStatusIsTheAnswerWhateverBecomesOfTheBody(t *testing.T) {
@@ -259,6 +234,23 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 	sending.Wait()
 	if n := r.Connections(); n > senders {
 		t.Errorf("%d requests took %d connections", r.Count(), n)
+	}
+}
+
+// A connection that broke must not count for ever among those that may be open.
+func TestBrokenConnectionsMakeRoomForOthers(t *testing.T) {
+	authority := testcert.New(t)
+	cert, _ := authority.Issue("receiver")
+	for _, secure := range []*tls.Config{nil, {Certificates: []tls.Certificate{cert}}} {
+		ok := receiver.Status(200)
+		answer := receiver.Sequence(receiver.Reset(), ok, receiver.CutBody(200), ok, receiver.CloseEarly(), receiver.Hang(nil), receiver.HugeBody(200, -1), ok)
+		r := receiver.New(t, receiver.Options{TLS: secure, Answer: answer})
+		c := open(t, Config{AllowPrivate: true, Concurrency: 1, CACert: authority.File(), Timeout: time.Second})
+		for i, accepted := range []bool{false, true, true, true, false, false, true, true} {
+			if a, err := call(t.Context(), t, c, r.URL()); (err == nil && a.Err() == nil) != accepted {
+				t.Errorf("%s: request %d: %+v, %v", r.URL(), i, a.Status, err)
+			}
+		}
 	}
 }
 
