@@ -73,7 +73,9 @@ func (d *decoder) activation(root *yaml.Node) *yaml.Node {
 	}
 	slot, publication, rules := from["replication_slot"], from["publication"], top["rules"]
 	d.translateTo(section)
-	d.destinations(target(rules.value))
+	if rules.value != nil {
+		d.destinations(target(rules.value))
+	}
 
 	out := mappingNode(nil, root)
 	add(out, "listener", top["source"].key, listenerNode(slot, publication, root))
@@ -164,7 +166,7 @@ func (d *decoder) translateTo(section string) {
 // destinations gives every destination of the rules what setu does where
 // walherald's default is another.
 func (d *decoder) destinations(rules *yaml.Node) {
-	if rules == nil || rules.Kind != yaml.SequenceNode {
+	if rules.Kind != yaml.SequenceNode {
 		return
 	}
 	for i, rule := range rules.Content {

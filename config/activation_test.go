@@ -206,6 +206,22 @@ func TestProblemsOfASourceNameItsOwnKeysAndLines(t *testing.T) {
 	}
 }
 
+func TestActivationFileWithoutValuesIsRefusedForWhatIsMissing(t *testing.T) {
+	got := problemsOf(t, "pg_connection:\nrules:\nreplication_slot:\nsource:\npublication: *a\n")
+	if len(got) != 1 {
+		t.Errorf("got %q", got)
+	}
+	got = problemsOf(t, "pg_connection:\nrules:\nreplication_slot:\nsource:\n")
+	for _, want := range []string{
+		"config.yml:1: replication_slot: is required; set it in the file or as WAL_LISTENER_SLOTNAME",
+		"config.yml: pg_connection[host]: is required; set it in the file or as WAL_DATABASE_HOST",
+	} {
+		if !slices.Contains(got, want) {
+			t.Errorf("%q is not in\n%s", want, strings.Join(got, "\n"))
+		}
+	}
+}
+
 func TestOnlyAnActivationFileIsTakenForOne(t *testing.T) {
 	for text, want := range map[string]bool{
 		"pg_connection: a\nrules: []":               true,

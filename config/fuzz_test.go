@@ -25,6 +25,7 @@ func FuzzLoad(f *testing.F) {
 	}
 	for _, seed := range []string{
 		"a: &a [*a]", "? [a]\n: b", "<<: {a: b}", "--- |", "%YAML 1.1\n---", "tags: {a: !!binary b}", "\xff\xfe", "- ", "? ",
+		"rules:\nsource:", "rules: [destination: {}]\npg_connection: &a host=${b}\npublication: *a", "rules: {}\nsource: {connection: [a], type: b}",
 	} {
 		f.Add([]byte(seed))
 	}
