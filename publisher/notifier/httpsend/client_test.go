@@ -111,7 +111,7 @@ func TestWithoutAnAnswerAnotherAttemptMayHelp(t *testing.T) {
 		"no TLS":     {strings.Replace(serve(t, nil), "http", "https", 1), "does not speak TLS"},
 	} {
 		c := open(t, Config{AllowPrivate: true, Timeout: 200 * time.Millisecond})
-		c.dialer.Resolver = newNames(t, nil).resolver()
+		c.dialer.Resolver = newNames(t).resolver()
 		_, err := call(t.Context(), t, c, tt.base)
 		if err == nil || publisher.IsPermanent(err) || errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s: %v, want an error of its own that is not permanent", name, err)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/walherald/walherald/internal/receiver"
 	"github.com/walherald/walherald/publisher"
@@ -67,15 +68,26 @@ func TestANameIsCheckedByTheAddressThatIsDialled(t *testing.T) {
 	}
 }
 
-// names answers every question of DNS for an address of IPv4 with the same one, or
-// with none.
-type names struct {
-	ip      net.IP
-	running sync.WaitGroup
+// An address that only fails may answer again; it is not for ever that all others
+// are refused.
+func TestANameWithAPublicAddressIsNotRefused(t *testing.T) {
+	c := open(t, Config{Timeout: time.Second})
+	c.dialer.Resolver = newNames(t, net.IPv4(127, 0, 0, 1), net.IPv4(1, 1, 1, 1)).resolver()
+	c.dialer.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} // from which nothing leaves the machine
+	_, err := call(t.Context(), t, c, "http://hooks.test")
+	if err == nil || publisher.IsPermanent(err) || !strings.Contains(err.Error(), "none of its addresses on the public internet answers") {
+		t.Errorf("%v, want an error that is not permanent", err)
+	}
 }
 
-func newNames(t *testing.T, ip net.IP) *names {
-	n := &names{ip: ip.To4()}
+// names answers every question of DNS for addresses of IPv4 with the same ones.
+type names struct {
+	addresses []net.IP
+	running   sync.WaitGroup
+}
+
+func newNames(t *testing.T, addresses ...net.IP) *names {
+	n := &names{addresses: addresses}
 	t.Cleanup(n.running.Wait)
 	return n
 }
@@ -108,10 +120,12 @@ func (n *names) answer(c net.Conn) error {
 	}
 	kind := binary.BigEndian.Uint16(question[end+1:])
 	reply := append([]byte{0, 0, question[0], question[1], 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0}, question[12:end+5]...)
-	if kind == 1 && n.ip != nil {
-		reply[9] = 1 // an answer: the name above, A, IN, for no second, 4 bytes
-		reply = append(reply, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4)
-		reply = append(reply, n.ip...)
+	if kind == 1 {
+		reply[9] = byte(len(n.addresses))
+		for _, a := range n.addresses { // the name above, A, IN, for no second, 4 bytes
+			reply = append(reply, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4)
+			reply = append(reply, a.To4()...)
+		}
 	}
 	binary.BigEndian.PutUint16(reply, uint16(len(reply)-2))
 	_, err := c.Write(reply)
