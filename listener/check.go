@@ -16,7 +16,8 @@ const checkTimeout = 2 * connectTimeout
 // start would meet it. It changes nothing: its session is read-only, and what a
 // start would create is only judged. It connects as the service does, which
 // takes one walsender meanwhile, and ends within 30 seconds. Of the routes it
-// looks at Section, Filter and KeyFrom. No finding holds the password.
+// looks at Section, Filter and KeyFrom, and hands over to Inspect where that is set.
+// No finding holds the password.
 func Check(ctx context.Context, cfg config.Listener, db config.Database, routes ...Route) []config.Finding {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()

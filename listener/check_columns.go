@@ -17,6 +17,11 @@ type columnState struct {
 	identity bool
 }
 
+// inIdentity says, of a column a of a table c, whether it is part of the replica
+// identity; the whole row is none.
+const inIdentity = `EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = a.attrelid
+			AND a.attnum = ANY (i.indkey) AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END)`
+
 // columns checks the columns that are excluded, masked or make the key.
 func (p *preflight) columns(ctx context.Context, c *catalog) error {
 	columns, err := p.readColumns(ctx, c)
@@ -113,8 +118,7 @@ func (p *preflight) readColumns(ctx context.Context, c *catalog) ([]columnState,
 		return nil, nil
 	}
 	// The type name has the collation C, by which only ASCII has cases.
-	rows, err := p.link.query(ctx, `SELECT a.attrelid, a.attname, EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = a.attrelid
-			AND a.attnum = ANY (i.indkey) AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END)
+	rows, err := p.link.query(ctx, `SELECT a.attrelid, a.attname, `+inIdentity+`
 		FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 		WHERE c.relkind IN ('r', 'p') AND c.oid >= 16384 AND a.attnum > 0 AND NOT a.attisdropped
 			AND lower(a.attname::text COLLATE "default") IN (`+strings.Join(meant, ", ")+")")

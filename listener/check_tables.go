@@ -119,7 +119,10 @@ func (p *preflight) checkTables(ctx context.Context) error {
 	if err := p.exclusions(ctx, c); err != nil {
 		return err
 	}
-	return p.columns(ctx, c)
+	if err := p.columns(ctx, c); err != nil {
+		return err
+	}
+	return p.inspect(ctx, c)
 }
 
 // identities warns of tables that have nothing to tell their rows apart:

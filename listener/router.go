@@ -42,6 +42,9 @@ type Route struct {
 	Select func(t *publisher.Table, tags map[string]string, topic func(publisher.Action) string) Selection
 	// Tags are put on every event.
 	Tags map[string]string
+	// Inspect, if set, is called once by Check with the tables whose changes reach
+	// the output; not at all if Check does not get that far.
+	Inspect func(tables []Published)
 }
 
 // Selection selects events of one version of one table, and encodes those it
