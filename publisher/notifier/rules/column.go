@@ -66,7 +66,19 @@ func known(v publisher.Value) bool { return v.Kind == publisher.Text || v.Kind =
 
 // text returns the text of the column in the plan's event. ok is false for NULL, and
 // for what the log does not hold, which the plan is told.
-func (c column) text(p *Plan) (text []byte, ok bool) {
+func (c *column) text(p *Plan) (text []byte, ok bool) {
+	row := p.event.New
+	if c.old {
+		row = p.event.Old
+	}
+	if c.index < len(row) && row[c.index].Kind == publisher.Text {
+		return row[c.index].Text, true
+	}
+	return c.textElsewhere(p)
+}
+
+// textElsewhere is text where the row itself does not have one.
+func (c *column) textElsewhere(p *Plan) (text []byte, ok bool) {
 	v := c.value(p.event)
 	if !known(v) {
 		p.unseen = c.index

@@ -151,16 +151,18 @@ func (o *operand) bind(b *binding) (bound operand, missing string) {
 		return operand{constant: textOf(b.name(o.name))}, ""
 	case !o.isColumn:
 		return *o, ""
+	case !hasRow(b.action, o.old):
+		return operand{}, ""
 	}
 	c, ok := columnOf(b.plan.table, o.column)
 	if !ok {
 		return operand{}, o.column
 	}
-	if c.old = o.old; !hasRow(b.action, c.old) {
-		return operand{}, ""
-	}
+	c.old = o.old
 	return operand{isColumn: true, slot: b.plan.cells.slot(c)}, ""
 }
+
+func (o *operand) isConstantNil() bool { return !o.isColumn && o.constant.kind == isNil }
 
 // value returns the value of a bound operand in the plan's event.
 func (o *operand) value(p *Plan) *scalar {
@@ -216,6 +218,9 @@ func (c *comparison) bind(b *binding) (term, string) {
 	right, missingRight := c.right.bind(b)
 	if missing == "" {
 		missing = missingRight
+	}
+	if c.operator != "==" && c.operator != "!=" && (left.isConstantNil() || right.isConstantNil()) {
+		return no, missing
 	}
 	return fold(&comparison{c.operator, left, right, c.at}, &left, &right), missing
 }

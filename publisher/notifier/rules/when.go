@@ -228,8 +228,8 @@ func (c *compiler) comparison(node ast.Node, operator string, left, right ast.No
 		return c.program(node)
 	}
 	if operator == "==" || operator == "!=" {
-		c.checkAction(left, &l, &r)
-		c.checkAction(right, &r, &l)
+		c.checkAction(right, &l, &r)
+		c.checkAction(left, &r, &l)
 	}
 	return &comparison{operator, l, r, node.Location()}
 }
