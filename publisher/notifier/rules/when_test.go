@@ -179,3 +179,12 @@ func TestRuleBeforeAFailingOneStillMatches(t *testing.T) {
 		t.Errorf("rule %d, %v; want an error of rule 1", rule, err)
 	}
 }
+
+func TestHugeValueIsNotKept(t *testing.T) {
+	p := planWhen(t, `new.note == "x"`)
+	matches(t, p, inserted("note="+strings.Repeat("y", 2*maxScratch)))
+	matches(t, p, inserted("note=y"))
+	if cap(p.cells.scratch) > maxScratch {
+		t.Errorf("keeps %d bytes", cap(p.cells.scratch))
+	}
+}
