@@ -174,6 +174,7 @@ func (d *decoder) destinations(rules *yaml.Node) {
 			continue
 		}
 		at := notifierItem("rules", i)
+		d.conditions(rule, at)
 		if to := valueOf(rule, "destination"); to != nil {
 			d.destination(target(to), join(at, "destination"))
 		}
@@ -183,6 +184,57 @@ func (d *decoder) destinations(rules *yaml.Node) {
 			}
 		}
 	}
+}
+
+// conditions takes out those that name a field and no value, which setu lets hold
+// always.
+func (d *decoder) conditions(rule *yaml.Node, at string) {
+	list := valueOf(rule, "conditions")
+	if list == nil || target(list).Kind != yaml.SequenceNode {
+		return
+	}
+	list = target(list)
+	list.Content = slices.DeleteFunc(list.Content, func(n *yaml.Node) bool {
+		n = target(n)
+		if n.Kind != yaml.MappingNode || valueOf(n, "field") == nil {
+			return false
+		}
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if !strings.EqualFold(n.Content[i].Value, "field") && !isNull(target(n.Content[i+1])) {
+				return false
+			}
+		}
+		d.warn(n, join(at, "conditions"), "has a condition without a value, which always holds and is left out")
+		return true
+	})
+}
+
+// warn notes what is odd and does no harm.
+func (d *decoder) warn(n *yaml.Node, path, text string) {
+	p := Problem{d.source, n.Line, path, text}
+	p.translate(d.source, d.translations)
+	d.warnings = append(d.warnings, p.Error())
+}
+
+// channel puts the channel of a destination that is no Slack channel where setu
+// has it: a webhook sends it as a header, Telegram ignores it.
+func (d *decoder) channel(n *yaml.Node, kind, path string) {
+	i := slices.IndexFunc(n.Content, func(key *yaml.Node) bool { return strings.EqualFold(key.Value, "channel") })
+	if i < 0 || i%2 != 0 || i+1 >= len(n.Content) {
+		return
+	}
+	key, value := n.Content[i], n.Content[i+1]
+	n.Content = slices.Delete(n.Content, i, i+2)
+	if kind != DestinationWebhook || isNull(target(value)) {
+		d.warn(key, join(path, "channel"), "has no effect for type "+kind)
+		return
+	}
+	headers := valueOf(n, "headers")
+	if headers == nil || isNull(target(headers)) {
+		headers = mappingNode(key, nil)
+		add(n, "headers", key, headers)
+	}
+	addMissing(target(headers), "channel", value)
 }
 
 func (d *decoder) destination(n *yaml.Node, path string) {
@@ -196,7 +248,10 @@ func (d *decoder) destination(n *yaml.Node, path string) {
 	switch strings.ToLower(kind.Value) {
 	case DestinationWebhook:
 		addMissing(n, "envelope", textNode(EnvelopeSetu, n))
-	case DestinationSlack, DestinationTelegram, "":
+		d.channel(n, DestinationWebhook, path)
+	case DestinationTelegram:
+		d.channel(n, DestinationTelegram, path)
+	case DestinationSlack, "":
 	default:
 		d.problemAt(d.at(kind), join(path, "type"), "is none of webhook, slack, telegram; setu takes any other for webhook, so write that if it is meant")
 	}

@@ -153,6 +153,38 @@ func TestEveryDestinationOfAnActivationFileDoesAsSetuDoes(t *testing.T) {
 	}
 }
 
+func TestWhatSetuTakesWithoutMeaningIsTakenWithAWarning(t *testing.T) {
+	writeFiles(t, map[string]string{"activation.yaml": `pg_connection: "host=db"
+replication_slot: s
+publication: p
+rules:
+  - table: users
+    op_type: Update
+    conditions: [{field: plan}, {field: email, new_value: x}, {field: name, old_value: null}]
+    destination: {type: webhook, url: "http://localhost", channel: "#crm"}
+  - table: users
+    op_type: "*"
+    conditions: []
+    destination: {type: telegram, url: "http://localhost/sendMessage", channel: "#crm", headers: {chat_id: 7}}
+`})
+	cfg := mustLoad(t, "activation.yaml")
+	first, second := cfg.Notifier.Rules[0], cfg.Notifier.Rules[1]
+	if len(first.Conditions) != 1 || first.Conditions[0].Field != "email" {
+		t.Errorf("the conditions are %+v", first.Conditions)
+	}
+	if got := first.Destination.Headers["channel"].Reveal(); got != "#crm" || first.Destination.Channel != "" || second.Destination.Channel != "" {
+		t.Errorf("the channel became %q, %q and %q", got, first.Destination.Channel, second.Destination.Channel)
+	}
+	want := []string{
+		"activation.yaml:7: rules[0].conditions: has a condition without a value, which always holds and is left out",
+		"activation.yaml:7: rules[0].conditions: has a condition without a value, which always holds and is left out",
+		"activation.yaml:12: rules[1].destination.channel: has no effect for type telegram",
+	}
+	if got := cfg.Warnings(); !slices.Equal(got, want) {
+		t.Errorf("warnings:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
 func TestProblemsOfAnActivationFileNameItsOwnKeysAndLines(t *testing.T) {
 	whole := activationOf("host=db")
 	for _, tt := range []struct{ old, text, want string }{

@@ -68,8 +68,12 @@ func (s *service) topicStore(ctx context.Context) (notifier.Store, error) {
 // up.
 const stockInterval = 15 * time.Second
 
-// lookAfter shows what is parked and gives up what is too old, until ctx ends.
+// lookAfter makes the table, so that a right that is missing shows before the first
+// failure, shows what is parked and gives up what is too old, until ctx ends.
 func (s *service) lookAfter(ctx context.Context, table *parking.Table) {
+	if err := table.Prepare(ctx); err != nil && ctx.Err() == nil {
+		s.log.Warn("notifications cannot be parked: one that fails will hold the position until they can", "error", err)
+	}
 	for {
 		if err := s.takeStock(ctx, table); err != nil && ctx.Err() == nil {
 			s.log.Warn("parked notifications cannot be counted, trying again", "error", err)

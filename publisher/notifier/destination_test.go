@@ -505,6 +505,21 @@ func TestParkedNotificationsAreTriedAgainUntilTheyAreTaken(t *testing.T) {
 	})
 }
 
+func TestParkedNotificationIsNotTriedWhileTheCircuitIsOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, store := &fakeSender{answer: failing(errUnavailable)}, &fakeStore{}
+		d := destination(s, store, nil)
+		deliver(t, d, messages(10, ownKeys))
+		tried := s.count()
+		if n, err := d.look(t.Context()); n != 0 || err != nil || s.count() != tried {
+			t.Errorf("%d are tried with %d requests: %v", n, s.count()-tried, err)
+		}
+		if err := d.Retry(t.Context(), store.parked[0]); !IsNotTried(err) {
+			t.Errorf("the error is %v, which counts as an attempt", err)
+		}
+	})
+}
+
 func FuzzFramesAreTakenApartWithoutPanic(f *testing.F) {
 	f.Add(append(appendFrame(nil, 300, "why"), "payload"...), 301)
 	f.Add([]byte{0, 0x80}, 1)

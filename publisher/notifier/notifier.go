@@ -70,6 +70,21 @@ func RetryAfter(err error) time.Duration {
 	return 0
 }
 
+// notTriedError is the error of an attempt that was not made.
+type notTriedError struct{ err error }
+
+func (e *notTriedError) Error() string { return e.err.Error() }
+func (e *notTriedError) Unwrap() error { return e.err }
+
+// NotTried wraps why no attempt was made, which is no failure of the delivery.
+func NotTried(err error) error { return &notTriedError{err} }
+
+// IsNotTried reports whether err says that no attempt was made.
+func IsNotTried(err error) bool {
+	var n *notTriedError
+	return errors.As(err, &n)
+}
+
 // Parked is a delivery that was given up in line.
 type Parked struct {
 	Delivery
@@ -95,7 +110,8 @@ type Store interface {
 	// Due hands the deliveries that are due, at most limit of them and in the order
 	// of their ids, to try, and keeps others from trying the same ones meanwhile.
 	// Those that try returns nil for are removed; for the others it notes the error
-	// and when they are due again. It returns how many there were, and an error only
-	// if the store failed.
+	// and when they are due again, unless the error satisfies [IsNotTried]: then they
+	// stay as they were. It returns how many were tried, and an error only if the store
+	// failed.
 	Due(ctx context.Context, destination string, limit int, try func(ctx context.Context, p Parked) error) (int, error)
 }

@@ -50,20 +50,24 @@ func (d *Destination) Run(ctx context.Context) {
 	}
 }
 
-// look tries what is due.
+// look tries what is due, unless nothing can be tried.
 func (d *Destination) look(ctx context.Context) (int, error) {
+	if d.down() {
+		return 0, nil
+	}
 	return d.o.Store.Due(ctx, d.name, parkedLimit, d.Retry)
 }
 
 // Retry makes one attempt at a parked delivery.
 func (d *Destination) Retry(ctx context.Context, p Parked) error {
+	if err := d.await(ctx, time.Time{}); err != nil {
+		return NotTried(err)
+	}
 	done, err := d.allow()
 	if err != nil {
-		return err
+		return NotTried(err)
 	}
-	if err = d.await(ctx, time.Time{}); err == nil {
-		err = d.attempt(ctx, []Delivery{p.Delivery}, time.Now().Add(d.o.Config.TimeBudget))
-	}
+	err = d.attempt(ctx, []Delivery{p.Delivery}, time.Now().Add(d.o.Config.TimeBudget))
 	d.judge(done, err)
 	if err == nil {
 		d.o.Metrics.Ended(p.Rule, metrics.OutcomeRedelivered, 1)

@@ -148,6 +148,9 @@ func (t *Table) tryOne(ctx context.Context, c claim, try func(ctx context.Contex
 	case ctx.Err() != nil:
 		t.giveBack(ctx, []claim{c})
 		return false, ctx.Err()
+	case notifier.IsNotTried(failure):
+		t.giveBack(ctx, []claim{c})
+		return false, nil
 	}
 	return true, t.failed(note, c, p.Attempts+1, failure)
 }

@@ -82,6 +82,19 @@ func TestDestinationThatAsksForTimeGetsIt(t *testing.T) {
 	wantIDs(t, "in time", p.due(table, 1, nil), []publisher.ID{delivery("hook", 0).ID})
 }
 
+func TestAttemptThatWasNotMadeDoesNotCount(t *testing.T) {
+	p := newPlace(t)
+	table := p.table(atOnce)
+	p.park(table, delivery("hook", 0))
+	for range 3 {
+		p.due(table, 1, notifier.NotTried(errDown))
+	}
+	if left := p.list(table, Filter{})[0]; left.Attempts != 0 || left.Reason == errDown.Error() {
+		t.Errorf("left is %+v", left)
+	}
+	wantIDs(t, "due", p.due(table, 1, nil), []publisher.ID{delivery("hook", 0).ID})
+}
+
 func TestTwoStoresNeverTryOneDeliveryAtTheSameMoment(t *testing.T) {
 	p := newPlace(t)
 	const n = 120
