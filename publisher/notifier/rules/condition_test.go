@@ -41,27 +41,54 @@ func TestValuesAreComparedAsTheDatabaseWritesThem(t *testing.T) {
 		return updated([]string{"price=" + old, "paid=" + old, "Mixed Name=" + old}, []string{"price=" + after, "paid=" + after, "Mixed Name=" + after})
 	}
 	checkConditions(t, []conditionCase{
-		{"new_value", config.Condition{Field: "price", NewValue: pointer("10")},
+		{
+			"new_value",
+			config.Condition{Field: "price", NewValue: pointer("10")},
 			events{inserted("price=10"), full("9", "10")},
-			events{inserted("price=10.0"), inserted("price=9"), full("10", "9"), deleted("price=10"), truncated()}},
-		{"old_value", config.Condition{Field: "price", OldValue: pointer("10")},
+			events{inserted("price=10.0"), inserted("price=9"), full("10", "9"), deleted("price=10"), truncated()},
+		},
+		{
+			"old_value",
+			config.Condition{Field: "price", OldValue: pointer("10")},
 			events{full("10", "9"), full("10", "10"), deleted("price=10")},
-			events{inserted("price=10"), full("9", "10"), deleted("price=9"), truncated()}},
-		{"old_value and new_value", config.Condition{Field: "price", OldValue: pointer("9"), NewValue: pointer("10")},
+			events{inserted("price=10"), full("9", "10"), deleted("price=9"), truncated()},
+		},
+		{
+			"old_value and new_value",
+			config.Condition{Field: "price", OldValue: pointer("9"), NewValue: pointer("10")},
 			events{full("9", "10")},
-			events{full("10", "9"), full("9", "9"), inserted("price=10"), deleted("price=9")}},
-		{"boolean", config.Condition{Field: "paid", NewValue: pointer("t")},
-			events{inserted("paid=t")}, events{inserted("paid=f"), inserted("paid=true")}},
-		{"mixed case", config.Condition{Field: "Mixed Name", NewValue: pointer("")},
-			events{inserted("Mixed Name=")}, events{inserted("Mixed Name=x"), inserted()}},
-		{"in", config.Condition{Field: "price", In: []string{"3", "1", "2", "1"}},
+			events{full("10", "9"), full("9", "9"), inserted("price=10"), deleted("price=9")},
+		},
+		{
+			"boolean",
+			config.Condition{Field: "paid", NewValue: pointer("t")},
+			events{inserted("paid=t")},
+			events{inserted("paid=f"), inserted("paid=true")},
+		},
+		{
+			"mixed case",
+			config.Condition{Field: "Mixed Name", NewValue: pointer("")},
+			events{inserted("Mixed Name=")},
+			events{inserted("Mixed Name=x"), inserted()},
+		},
+		{
+			"in",
+			config.Condition{Field: "price", In: []string{"3", "1", "2", "1"}},
 			events{inserted("price=1"), inserted("price=2"), inserted("price=3"), full("9", "3"), deleted("price=2")},
-			events{inserted("price=0"), inserted("price=4"), inserted("price=11"), full("3", "9"), deleted("price=9"), truncated()}},
-		{"not", config.Condition{Field: "price", Not: []string{"2", "1"}},
+			events{inserted("price=0"), inserted("price=4"), inserted("price=11"), full("3", "9"), deleted("price=9"), truncated()},
+		},
+		{
+			"not",
+			config.Condition{Field: "price", Not: []string{"2", "1"}},
 			events{inserted("price=0"), deleted("price=3"), full("1", "3")},
-			events{inserted("price=1"), inserted("price=2"), deleted("price=1"), full("3", "1"), truncated()}},
-		{"regex", config.Condition{Field: "note", Regex: "^a+b"},
-			events{inserted("note=aab!"), deleted("note=ab")}, events{inserted("note=xab"), inserted("note="), truncated()}},
+			events{inserted("price=1"), inserted("price=2"), deleted("price=1"), full("3", "1"), truncated()},
+		},
+		{
+			"regex",
+			config.Condition{Field: "note", Regex: "^a+b"},
+			events{inserted("note=aab!"), deleted("note=ab")},
+			events{inserted("note=xab"), inserted("note="), truncated()},
+		},
 	})
 }
 
@@ -69,20 +96,30 @@ func TestBoundsCompareNumbersAsNumbersAndAllElseAsText(t *testing.T) {
 	gt := func(field, v string) config.Condition { return config.Condition{Field: field, GT: &v} }
 	lt := func(field, v string) config.Condition { return config.Condition{Field: field, LT: &v} }
 	checkConditions(t, []conditionCase{
-		{"10 is above 9", gt("price", "9"),
+		{
+			"10 is above 9", gt("price", "9"),
 			events{inserted("price=10"), inserted("price=9.1"), inserted("price=1e400"), inserted("price=NaN"), inserted("price=Infinity"), deleted("price=10")},
-			events{inserted("price=9"), inserted("price=9.00"), inserted("price=8"), inserted("price=-10"), inserted("price=-Infinity"), deleted("price=9"), truncated()}},
-		{"below 10", lt("price", "10"),
+			events{inserted("price=9"), inserted("price=9.00"), inserted("price=8"), inserted("price=-10"), inserted("price=-Infinity"), deleted("price=9"), truncated()},
+		},
+		{
+			"below 10", lt("price", "10"),
 			events{inserted("price=9"), inserted("price=9.999999999999999999999999"), inserted("price=-1e400")},
-			events{inserted("price=10"), inserted("price=10.000"), inserted("price=NaN")}},
+			events{inserted("price=10"), inserted("price=10.000"), inserted("price=NaN")},
+		},
 		{"-0 is 0", lt("price", "0"), events{inserted("price=-1e-400")}, events{inserted("price=-0"), inserted("price=0.0")}},
 		{"beyond floating point", gt("price", "9007199254740992"), events{inserted("price=9007199254740993")}, events{inserted("price=9007199254740992")}},
-		{"dates", gt("note", "2024-09-30"),
+		{
+			"dates", gt("note", "2024-09-30"),
 			events{inserted("note=2024-10-01"), inserted("note=2025-01-01"), inserted("note=infinity")},
-			events{inserted("note=2024-09-30"), inserted("note=2024-09-09"), inserted("note=-infinity")}},
+			events{inserted("note=2024-09-30"), inserted("note=2024-09-09"), inserted("note=-infinity")},
+		},
 		{"text beside a number", gt("note", "10"), events{inserted("note=9 pieces")}, events{inserted("note=")}},
-		{"between", config.Condition{Field: "price", GT: pointer("1"), LT: pointer("2")},
-			events{inserted("price=1.5")}, events{inserted("price=1"), inserted("price=2")}},
+		{
+			"between",
+			config.Condition{Field: "price", GT: pointer("1"), LT: pointer("2")},
+			events{inserted("price=1.5")},
+			events{inserted("price=1"), inserted("price=2")},
+		},
 	})
 }
 

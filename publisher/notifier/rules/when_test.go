@@ -29,8 +29,10 @@ func whole(t testing.TB, when string) *Plan {
 func TestExpressionsSeeValuesAsInBodies(t *testing.T) {
 	everything := updated(
 		[]string{"id=1", "status=open", "price=9.50", "note=a", "paid=f", "doc={\"n\": 1}", "at=2024-09-30 10:00:00"},
-		[]string{"id=2", "status=paid", "price=10", "note=line\nbreak \"x\" \\ ü", "paid=t",
-			`doc={"city": {"name": "Ulm"}, "tags": ["a", "b"], "big": 9007199254740993, "f": 1.5, "huge": 1e400}`, "at=2024-10-01 00:00:00", "Mixed Name=x"})
+		[]string{
+			"id=2", "status=paid", "price=10", "note=line\nbreak \"x\" \\ ü", "paid=t",
+			`doc={"city": {"name": "Ulm"}, "tags": ["a", "b"], "big": 9007199254740993, "f": 1.5, "huge": 1e400}`, "at=2024-10-01 00:00:00", "Mixed Name=x",
+		})
 	for _, when := range []string{
 		`new.price > old.price`, `new.price == 10`, `new.price == 10.0`, `old.price == 9.5`, `old.price < 10`, `not (old.price >= 10)`,
 		`new.price >= 10 && new.price <= 10 && new.price > -1`, `-1 < new.price`,
