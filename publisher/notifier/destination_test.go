@@ -98,7 +98,7 @@ func (f *fakeStore) Park(_ context.Context, ds []Parked) error {
 	return f.broken
 }
 
-func (f *fakeStore) Due(ctx context.Context, destination string, limit int, try func(context.Context, Parked) error) (int, error) {
+func (f *fakeStore) Due(ctx context.Context, destination string, _ Share, limit int, try func(context.Context, Parked) error) (int, error) {
 	f.mu.Lock()
 	due := f.parked[:min(limit, len(f.parked))]
 	f.parked = nil
@@ -511,7 +511,7 @@ func TestParkedNotificationIsNotTriedWhileTheCircuitIsOpen(t *testing.T) {
 		d := destination(s, store, nil)
 		deliver(t, d, messages(10, ownKeys))
 		tried := s.count()
-		if n, err := d.look(t.Context()); n != 0 || err != nil || s.count() != tried {
+		if n, err := d.look(t.Context(), Share{}); n != 0 || err != nil || s.count() != tried {
 			t.Errorf("%d are tried with %d requests: %v", n, s.count()-tried, err)
 		}
 		if err := d.Retry(t.Context(), store.parked[0]); !IsNotTried(err) {

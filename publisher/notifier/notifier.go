@@ -102,16 +102,23 @@ type Parked struct {
 	ParkedAt, Next time.Time
 }
 
+// Share is a part of a destination's deliveries: those of one key are in the same
+// one. The zero Share is all of them.
+type Share struct {
+	// Part counts from 0 to Of-1.
+	Part, Of int
+}
+
 // A Store keeps parked deliveries. It is safe for concurrent use.
 type Store interface {
 	// Park returns nil only once every delivery is durable. One that is there
 	// already, by destination and id, is left as it is.
 	Park(ctx context.Context, ds []Parked) error
-	// Due hands the deliveries that are due, at most limit of them and in the order
-	// of their ids, to try, and keeps others from trying the same ones meanwhile.
+	// Due hands the share's deliveries that are due, at most limit of them and in the
+	// order of their ids, to try, and keeps others from trying the same ones meanwhile.
 	// Those that try returns nil for are removed; for the others it notes the error
 	// and when they are due again, unless the error satisfies [IsNotTried]: then they
 	// stay as they were. It returns how many were tried, and an error only if the store
 	// failed.
-	Due(ctx context.Context, destination string, limit int, try func(ctx context.Context, p Parked) error) (int, error)
+	Due(ctx context.Context, destination string, s Share, limit int, try func(ctx context.Context, p Parked) error) (int, error)
 }

@@ -2,6 +2,8 @@ package notifier
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"time"
 
 	"github.com/walherald/walherald/metrics"
@@ -23,6 +25,9 @@ const (
 	parkedPause = 5 * time.Second
 	// parkedLimit is how many parked deliveries are tried at one look.
 	parkedLimit = 64
+	// parkedShares is into how many shares at most they are divided where there are
+	// more.
+	parkedShares = 8
 )
 
 // Run tries parked deliveries again when they are due, until ctx ends. It returns at
@@ -33,7 +38,7 @@ func (d *Destination) Run(ctx context.Context) {
 	}
 	failing := false
 	for {
-		n, err := d.look(ctx)
+		err := d.tryDue(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -41,21 +46,39 @@ func (d *Destination) Run(ctx context.Context) {
 			d.o.Log.Warn("parked notifications cannot be looked at, trying again", "destination", d.name, "error", err)
 		}
 		failing = err != nil
-		if n == parkedLimit && !failing {
-			continue
-		}
 		if publisher.Sleep(ctx, parkedPause) != nil {
 			return
 		}
 	}
 }
 
-// look tries what is due, unless nothing can be tried.
-func (d *Destination) look(ctx context.Context) (int, error) {
+// tryDue tries all that is due: one after the other, and where there is more of it
+// side by side, but for those of one key.
+func (d *Destination) tryDue(ctx context.Context) error {
+	n, err := d.look(ctx, Share{})
+	if err != nil || n < parkedLimit {
+		return err
+	}
+	shares := min(d.o.Config.Concurrency, parkedShares)
+	errs := make([]error, shares)
+	var looking sync.WaitGroup
+	for part := range shares {
+		looking.Go(func() {
+			for n := parkedLimit; n == parkedLimit && errs[part] == nil; {
+				n, errs[part] = d.look(ctx, Share{part, shares})
+			}
+		})
+	}
+	looking.Wait()
+	return errors.Join(errs...)
+}
+
+// look tries what is due of a share, unless nothing can be tried.
+func (d *Destination) look(ctx context.Context, s Share) (int, error) {
 	if d.down() {
 		return 0, nil
 	}
-	return d.o.Store.Due(ctx, d.name, parkedLimit, d.Retry)
+	return d.o.Store.Due(ctx, d.name, s, parkedLimit, d.Retry)
 }
 
 // Retry makes one attempt at a parked delivery.

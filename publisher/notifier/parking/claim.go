@@ -38,10 +38,11 @@ func (c claim) compare(other claim) int {
 // ends, what was claimed is given back, the attempt that was under way does not
 // count, and the error is ctx's. [notifier.RetryAfter] of an attempt's error puts
 // the next one off.
-func (t *Table) Due(ctx context.Context, destination string, limit int, try func(ctx context.Context, p notifier.Parked) error) (int, error) {
+func (t *Table) Due(ctx context.Context, destination string, s notifier.Share, limit int, try func(ctx context.Context, p notifier.Parked) error) (int, error) {
 	n := 0
 	err := t.read("try parked deliveries of "+destination, func() error {
-		claims, err := t.claim(ctx, "destination = @destination AND next_at <= now()", limit, pgx.NamedArgs{"destination": destination})
+		args := pgx.NamedArgs{"destination": destination, "part": s.Part, "of": max(s.Of, 1)}
+		claims, err := t.claim(ctx, "destination = @destination AND next_at <= now() AND "+shared, limit, args)
 		if err != nil {
 			return err
 		}
@@ -50,6 +51,9 @@ func (t *Table) Due(ctx context.Context, destination string, limit int, try func
 	})
 	return n, err
 }
+
+// shared is the condition of a share. The hash need not be the same on two servers.
+const shared = "mod(abs(hashtext(tbl || encode(key, 'hex'))::bigint), @of::bigint) = @part::bigint"
 
 // Retry hands the deliveries that the filter selects to try, due or not, as Due
 // does. It returns how many were tried; those that are tried elsewhere at the

@@ -87,7 +87,10 @@ func TestAttemptThatWasNotMadeDoesNotCount(t *testing.T) {
 	table := p.table(atOnce)
 	p.park(table, delivery("hook", 0))
 	for range 3 {
-		p.due(table, 1, notifier.NotTried(errDown))
+		n, err := table.Due(p.ctx(), "hook", notifier.Share{}, 1, func(context.Context, notifier.Parked) error { return notifier.NotTried(errDown) })
+		if n != 0 || err != nil {
+			t.Errorf("%d count as tried: %v", n, err)
+		}
 	}
 	if left := p.list(table, Filter{})[0]; left.Attempts != 0 || left.Reason == errDown.Error() {
 		t.Errorf("left is %+v", left)
@@ -125,7 +128,7 @@ func TestTwoStoresNeverTryOneDeliveryAtTheSameMoment(t *testing.T) {
 				if i == 0 {
 					got, err = table.Retry(p.ctx(), Filter{Limit: 7}, try)
 				} else {
-					got, err = table.Due(p.ctx(), "hook", 7, try)
+					got, err = table.Due(p.ctx(), "hook", notifier.Share{}, 7, try)
 				}
 				if err != nil {
 					t.Error(err)
@@ -183,7 +186,7 @@ func TestAttemptEndsBeforeItsClaim(t *testing.T) {
 	table, other := p.table(atOnce), p.table(atOnce)
 	table.lease = 300 * time.Millisecond
 	p.park(table, delivery("hook", 0))
-	n, err := table.Due(p.ctx(), "hook", 1, func(ctx context.Context, _ notifier.Parked) error {
+	n, err := table.Due(p.ctx(), "hook", notifier.Share{}, 1, func(ctx context.Context, _ notifier.Parked) error {
 		<-ctx.Done()
 		return ctx.Err()
 	})
@@ -202,7 +205,7 @@ func TestEndOfContextGivesDeliveriesBackUncounted(t *testing.T) {
 	p.park(table, all...)
 	ctx, cancel := context.WithCancel(p.ctx())
 	calls := 0
-	n, err := table.Due(ctx, "hook", 5, func(ctx context.Context, _ notifier.Parked) error {
+	n, err := table.Due(ctx, "hook", notifier.Share{}, 5, func(ctx context.Context, _ notifier.Parked) error {
 		if calls++; calls == 1 {
 			return nil
 		}
@@ -226,7 +229,7 @@ func TestDeliveryThatArrivedAsTheContextEndedIsRemoved(t *testing.T) {
 	table := p.table(atOnce)
 	p.park(table, delivery("hook", 0))
 	ctx, cancel := context.WithCancel(p.ctx())
-	n, err := table.Due(ctx, "hook", 1, func(context.Context, notifier.Parked) error { cancel(); return nil })
+	n, err := table.Due(ctx, "hook", notifier.Share{}, 1, func(context.Context, notifier.Parked) error { cancel(); return nil })
 	if n != 1 || err != nil {
 		t.Errorf("tried %d, %v", n, err)
 	}
@@ -275,5 +278,32 @@ func TestWhatIsLeftToSomebodyIsNeverDue(t *testing.T) {
 	}
 	if e := p.list(table, Filter{})[0]; !e.Manual || !e.Next.IsZero() || e.Attempts != 1 {
 		t.Errorf("it became %+v", e)
+	}
+}
+
+func TestSharesHoldEveryDeliveryOnceAndAKeyInOneOfThem(t *testing.T) {
+	p := newPlace(t)
+	table := p.table(atOnce)
+	all := deliveries("hook", 90)
+	for i := range all {
+		all[i].Key = []byte{byte(i % 30)}
+	}
+	p.park(table, all...)
+	shareOf, tried := make(map[string]int), 0
+	for part := range 4 {
+		_, err := table.Due(p.ctx(), "hook", notifier.Share{Part: part, Of: 4}, 1000, func(_ context.Context, d notifier.Parked) error {
+			if first, ok := shareOf[string(d.Key)]; ok && first != part {
+				t.Errorf("key %x is in shares %d and %d", d.Key, first, part)
+			}
+			shareOf[string(d.Key)] = part
+			tried++
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if tried != len(all) {
+		t.Errorf("%d are tried, want %d", tried, len(all))
 	}
 }

@@ -135,7 +135,7 @@ func (p *place) list(t *Table, f Filter) []Entry {
 // due tries what is due of destination "hook" and returns the ids it was handed.
 func (p *place) due(t *Table, limit int, answer error) (ids []publisher.ID) {
 	p.t.Helper()
-	n, err := t.Due(p.ctx(), "hook", limit, func(_ context.Context, d notifier.Parked) error {
+	n, err := t.Due(p.ctx(), "hook", notifier.Share{}, limit, func(_ context.Context, d notifier.Parked) error {
 		ids = append(ids, d.ID)
 		return answer
 	})

@@ -57,7 +57,7 @@ func (t *Topic) Park(ctx context.Context, ds []notifier.Parked) error {
 }
 
 // Due implements notifier.Store: nothing in a topic is ever due.
-func (t *Topic) Due(context.Context, string, int, func(context.Context, notifier.Parked) error) (int, error) {
+func (t *Topic) Due(context.Context, string, notifier.Share, int, func(context.Context, notifier.Parked) error) (int, error) {
 	return 0, nil
 }
 

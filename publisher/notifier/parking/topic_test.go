@@ -92,7 +92,7 @@ func TestTopicThatTakesNothingKeepsTheDeliveryHeld(t *testing.T) {
 	if err := topic.Park(t.Context(), deliveries("hook", 2)); err != nil || len(b.bodies) != 2 {
 		t.Errorf("the topic has %d messages, %v", len(b.bodies), err)
 	}
-	if n, err := topic.Due(t.Context(), "hook", 1, nil); n != 0 || err != nil {
+	if n, err := topic.Due(t.Context(), "hook", notifier.Share{}, 1, nil); n != 0 || err != nil {
 		t.Errorf("%d are due, %v", n, err)
 	}
 }
