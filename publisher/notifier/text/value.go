@@ -23,11 +23,14 @@ func (null) String() string { return "NULL" }
 // MarshalJSON returns null.
 func (null) MarshalJSON() ([]byte, error) { return []byte("null"), nil }
 
-// isNothing reports whether v is NULL or missing.
-func isNothing(v any) bool {
+// IsNull reports whether v is NULL.
+func IsNull(v any) bool {
 	_, ok := v.(null)
-	return ok || v == nil
+	return ok
 }
+
+// isNothing reports whether v is NULL or missing.
+func isNothing(v any) bool { return v == nil || IsNull(v) }
 
 // parseValue reads one JSON value.
 func parseValue(raw json.RawMessage) (any, error) {
