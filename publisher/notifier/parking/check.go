@@ -28,7 +28,7 @@ type Around struct {
 // Check looks for what would keep the table from being used, and for what waits in it.
 // It changes nothing and ends within 20 s. No finding holds a secret or data of rows.
 func (t *Table) Check(ctx context.Context, around Around) config.Findings {
-	c := &check{table: t, around: around}
+	c := &preflight{table: t, around: around}
 	within, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	err := pgx.BeginTxFunc(within, t.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error { return c.look(within, tx) })
@@ -44,15 +44,15 @@ func (t *Table) Check(ctx context.Context, around Around) config.Findings {
 // section is the path that most findings have.
 const section = "notifier.parking"
 
-// check is one Check.
-type check struct {
+// preflight is one Check.
+type preflight struct {
 	config.Findings
 	table    *Table
 	around   Around
 	readable bool // the table is there, is ours and can be used
 }
 
-func (c *check) look(ctx context.Context, tx pgx.Tx) error {
+func (c *preflight) look(ctx context.Context, tx pgx.Tx) error {
 	var standby bool
 	var version int
 	err := tx.QueryRow(ctx, "SELECT pg_is_in_recovery(), current_setting('server_version_num')::int").Scan(&standby, &version)
@@ -81,7 +81,7 @@ func (c *check) look(ctx context.Context, tx pgx.Tx) error {
 }
 
 // rights judges whether the role could make the table, or use the one that is there.
-func (c *check) rights(ctx context.Context, tx pgx.Tx, s state) error {
+func (c *preflight) rights(ctx context.Context, tx pgx.Tx, s state) error {
 	schema := c.table.schema
 	sql, args, lacking := "SELECT has_database_privilege(current_database(), 'CREATE')", []any{}, "make schema "+quote(schema)
 	switch {
@@ -91,7 +91,7 @@ func (c *check) rights(ctx context.Context, tx pgx.Tx, s state) error {
 			FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`, "read and write table "+c.table.name
 		args = []any{schema, tableName}
 	case s.schema:
-		sql, lacking = "SELECT has_schema_privilege($1, 'USAGE') AND has_schema_privilege($1, 'CREATE')", "make table "+c.table.name
+		sql, lacking = "SELECT has_schema_privilege($1::text, 'USAGE') AND has_schema_privilege($1::text, 'CREATE')", "make table "+c.table.name
 		args = []any{schema}
 	}
 	var may bool
@@ -112,7 +112,7 @@ func (c *check) rights(ctx context.Context, tx pgx.Tx, s state) error {
 
 // subscribers warns of publications that carry the table to whoever else subscribes,
 // as long as somebody else does.
-func (c *check) subscribers(ctx context.Context, tx pgx.Tx, version int) error {
+func (c *preflight) subscribers(ctx context.Context, tx pgx.Tx, version int) error {
 	sql := `SELECT p.pubname FROM pg_publication p WHERE p.pubname <> ALL ($1::text[]) AND EXISTS (SELECT FROM pg_replication_slots s
 		WHERE s.plugin = 'pgoutput' AND s.database = current_database() AND s.slot_name <> $2 AND NOT s.temporary) AND (p.puballtables`
 	args := []any{c.around.Publications, c.around.Slot}
@@ -134,7 +134,7 @@ func (c *check) subscribers(ctx context.Context, tx pgx.Tx, version int) error {
 }
 
 // stock tells what is parked.
-func (c *check) stock(ctx context.Context) error {
+func (c *preflight) stock(ctx context.Context) error {
 	all, err := c.table.Stock(ctx)
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		s := all[name]
