@@ -2,7 +2,6 @@ package rules
 
 import (
 	"bytes"
-	"regexp"
 	"slices"
 
 	"github.com/walherald/walherald/config"
@@ -56,7 +55,7 @@ func newCondition(c *config.Condition) (condition, *Error) {
 	if c.Regex == "" {
 		return made, nil
 	}
-	re, err := compileRegexp(c.Regex)
+	re, err := newTextPattern(c.Regex)
 	if err != nil {
 		return made, &Error{Key: "regex", Err: err}
 	}
@@ -200,7 +199,7 @@ func (b *bound) holds(p *Plan) bool {
 // match asks for a regular expression to match.
 type match struct {
 	column
-	re *regexp.Regexp
+	re textPattern
 }
 
 func (m match) in(a publisher.Action, c column) (_ check, ok bool) {
@@ -210,7 +209,7 @@ func (m match) in(a publisher.Action, c column) (_ check, ok bool) {
 
 func (m *match) holds(p *Plan) bool {
 	text, ok := m.text(p)
-	return ok && m.re.Match(text)
+	return ok && m.re.match(text)
 }
 
 // changed asks whether the values of the two rows differ.

@@ -67,8 +67,6 @@ package rules
 import (
 	"errors"
 	"fmt"
-	"regexp"
-	"regexp/syntax"
 	"strings"
 
 	"github.com/walherald/walherald/config"
@@ -189,42 +187,4 @@ func (r *rule) selects(t *publisher.Table, a publisher.Action, topic string) boo
 		return r.table == "" && r.topic.asked()
 	}
 	return r.table == "" || r.table == t.Name || r.table == t.Schema+"."+t.Name
-}
-
-// topicPattern is what a topic must be.
-type topicPattern struct {
-	pattern string
-	re      *regexp.Regexp // or nil
-}
-
-func newTopicPattern(pattern string) (topicPattern, error) {
-	p := topicPattern{pattern: pattern}
-	expr, ok := (config.TopicRule{Match: pattern}).Expression()
-	if !ok {
-		return p, nil
-	}
-	var err error
-	p.re, err = compileRegexp(expr)
-	return p, err
-}
-
-// asked reports whether there is a pattern at all.
-func (p *topicPattern) asked() bool { return p.pattern != "" }
-
-func (p *topicPattern) matches(topic string) bool {
-	if p.re != nil {
-		return p.re.MatchString(topic)
-	}
-	return !p.asked() || publisher.MatchTopic(p.pattern, topic)
-}
-
-// compileRegexp compiles a regular expression. The error of package regexp quotes
-// it, so only its kind is told.
-func compileRegexp(expr string) (*regexp.Regexp, error) {
-	re, err := regexp.Compile(expr)
-	var broken *syntax.Error
-	if errors.As(err, &broken) {
-		return nil, fmt.Errorf("is no regular expression: %s; correct it as package regexp of Go wants it", broken.Code)
-	}
-	return re, err
 }

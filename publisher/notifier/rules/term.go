@@ -3,7 +3,6 @@ package rules
 import (
 	"bytes"
 	"errors"
-	"regexp"
 
 	"github.com/expr-lang/expr/file"
 
@@ -206,9 +205,30 @@ func fold(t term, operands ...*operand) term {
 	return t // and fails for every event that it matters for
 }
 
-// comparison compares two values by an operator that isRelation says is one.
+// operator is one that compares two values.
+type operator uint8
+
+const (
+	equalTo operator = iota
+	unequalTo
+	less
+	atMost
+	greater
+	atLeast
+	contain
+	startWith
+	endWith
+)
+
+// operators are the operators in the words of expr.
+var operators = map[string]operator{
+	"==": equalTo, "!=": unequalTo, "<": less, "<=": atMost, ">": greater, ">=": atLeast,
+	"contains": contain, "startsWith": startWith, "endsWith": endWith,
+}
+
+// comparison compares two values.
 type comparison struct {
-	operator    string
+	operator    operator
 	left, right operand
 	at          file.Location
 }
@@ -219,7 +239,7 @@ func (c *comparison) bind(b *binding) (term, string) {
 	if missing == "" {
 		missing = missingRight
 	}
-	if c.operator != "==" && c.operator != "!=" && (left.isConstantNil() || right.isConstantNil()) {
+	if c.operator > unequalTo && (left.isConstantNil() || right.isConstantNil()) {
 		return no, missing
 	}
 	return fold(&comparison{c.operator, left, right, c.at}, &left, &right), missing
@@ -233,44 +253,42 @@ func (c *comparison) holds(p *Plan) verdict {
 	return v
 }
 
-// compare applies an operator of comparison.
-func compare(operator string, l, r *scalar) (verdict, error) {
-	switch operator {
-	case "==":
+// compare applies an operator.
+func compare(op operator, l, r *scalar) (verdict, error) {
+	switch {
+	case op == equalTo:
 		return verdictOf(l.equals(r)), nil
-	case "!=":
+	case op == unequalTo:
 		return verdictOf(!l.equals(r)), nil
-	case "contains", "startsWith", "endsWith":
-		return search(operator, l, r)
-	}
-	if l.kind == isNil || r.kind == isNil {
+	case l.kind == isNil || r.kind == isNil:
 		return no, nil
+	case op >= contain:
+		return search(op, l, r)
 	}
 	order, ok := l.order(r)
 	if !ok {
 		return failed, errOrder
 	}
-	switch operator {
-	case "<":
+	switch op {
+	case less:
 		return verdictOf(order < 0), nil
-	case "<=":
+	case atMost:
 		return verdictOf(order <= 0), nil
-	case ">":
+	case greater:
 		return verdictOf(order > 0), nil
 	}
 	return verdictOf(order >= 0), nil
 }
 
 // search applies an operator that looks for one text in another.
-func search(operator string, l, r *scalar) (verdict, error) {
-	switch {
-	case l.kind == isNil || r.kind == isNil:
-		return no, nil
-	case l.kind != isText || r.kind != isText:
+func search(op operator, l, r *scalar) (verdict, error) {
+	if l.kind != isText || r.kind != isText {
 		return failed, errText
-	case operator == "contains":
+	}
+	switch op {
+	case contain:
 		return verdictOf(bytes.Contains(l.text, r.text)), nil
-	case operator == "startsWith":
+	case startWith:
 		return verdictOf(bytes.HasPrefix(l.text, r.text)), nil
 	}
 	return verdictOf(bytes.HasSuffix(l.text, r.text)), nil
@@ -300,7 +318,7 @@ func (l *listed) holds(p *Plan) verdict {
 // pattern asks for a regular expression to match.
 type pattern struct {
 	operand
-	re *regexp.Regexp
+	re textPattern
 	at file.Location
 }
 
@@ -314,7 +332,7 @@ func (t *pattern) holds(p *Plan) verdict {
 	case isNil:
 		return no
 	case isText:
-		return verdictOf(t.re.Match(x.text))
+		return verdictOf(t.re.match(x.text))
 	}
 	return p.fail(t.at, errText)
 }

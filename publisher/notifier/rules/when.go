@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -103,11 +102,12 @@ var ordering = map[string]bool{"<": true, "<=": true, ">": true, ">=": true}
 // orderingFunction makes the virtual machine compare as compare does. What only the
 // machine knows, such as times, is left to it.
 func orderingFunction(operator string) expr.Option {
+	op := operators[operator]
 	return expr.Function(operator, func(args ...any) (any, error) {
 		l, okLeft := scalarOf(args[0])
 		r, okRight := scalarOf(args[1])
 		if okLeft && okRight {
-			v, err := compare(operator, &l, &r)
+			v, err := compare(op, &l, &r)
 			return v == yes, err
 		}
 		if args[0] == nil || args[1] == nil {
@@ -231,7 +231,7 @@ func (c *compiler) comparison(node ast.Node, operator string, left, right ast.No
 		c.checkAction(right, &l, &r)
 		c.checkAction(left, &r, &l)
 	}
-	return &comparison{operator, l, r, node.Location()}
+	return &comparison{operators[operator], l, r, node.Location()}
 }
 
 // checkAction finds comparisons of the action with what is none.
@@ -271,7 +271,7 @@ func (c *compiler) pattern(n *ast.BinaryNode) term {
 	if !ok || !isText {
 		return c.program(n)
 	}
-	re, err := regexp.Compile(text.Value)
+	re, err := newTextPattern(text.Value)
 	if err != nil {
 		c.fail(n.Right, "%s", err)
 	}
