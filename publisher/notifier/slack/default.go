@@ -71,8 +71,8 @@ func value(v any, n int) string {
 		return "_NULL_"
 	}
 	s := text.String(v)
-	if s == "" {
-		return "_empty_"
+	if strings.TrimSpace(s) == "" {
+		s = `"` + s + `"` // so that there is something to see
 	}
 	return code(s, n)
 }
