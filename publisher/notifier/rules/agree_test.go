@@ -149,8 +149,8 @@ func agree(t *testing.T, rt *rapid.T) {
 	w := &writer{t: rt}
 	when := w.expression(3)
 	bytesAlone, machineAlone := planWhen(t, when), whole(t, when)
-	for _, p := range bytesAlone.rules {
-		if len(p) > 0 && usesMachine(p[0].when) {
+	for _, a := range bytesAlone.agendas {
+		if len(a.rules) > 0 && usesMachine(a.rules[0].when) {
 			rt.Fatalf("%s needs the virtual machine", when)
 		}
 	}

@@ -83,7 +83,7 @@ func (r *rule) columns() (names []string) {
 func (r *rule) looksBack(t *publisher.Table, a publisher.Action, topic string) (looked []column) {
 	p := &Plan{set: &Set{rules: []rule{*r}}, table: t, told: make(map[int]bool)}
 	p.add(0, r, binding{plan: p, action: a, topic: topic})
-	for _, one := range p.rules[a] {
+	for _, one := range p.agendas[a].rules {
 		for _, c := range one.checks {
 			looked = append(looked, c.(interface{ looksAt() column }).looksAt())
 		}

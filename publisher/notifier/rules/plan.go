@@ -10,13 +10,14 @@ type Plan struct {
 	set       *Set
 	table     *publisher.Table
 	qualified string
-	rules     [publisher.LogicalMessage + 1][]planned
+	agendas   [publisher.LogicalMessage + 1]agenda
 	told      map[int]bool // the rules whose blindness has been told
 
 	event  *publisher.Event // the one that is decided about
 	unseen int              // a column that the log does not hold and a rule looked at, or seen
 	cells  cells            // what expressions look at
 	failed failure          // why the last expression failed
+	chosen ruleSet          // the rules that it may match, kept for the next event
 	vm     machine
 }
 
@@ -44,6 +45,7 @@ func (s *Set) Plan(t *publisher.Table, topic func(publisher.Action) string) *Pla
 				p.add(i, r, binding{plan: p, action: a, topic: part})
 			}
 		}
+		p.agendas[a].close()
 	}
 	return p
 }
@@ -73,7 +75,8 @@ func (p *Plan) add(i int, r *rule, b binding) {
 			return
 		}
 	}
-	p.rules[b.action] = append(p.rules[b.action], one)
+	a := &p.agendas[b.action]
+	a.rules = append(a.rules, one)
 }
 
 // tell says once that the rule looks at a column it cannot see.
@@ -87,7 +90,7 @@ func (p *Plan) tell(rule int, column string) {
 
 // Passes reports whether a rule can match events of the action.
 func (p *Plan) Passes(a publisher.Action) bool {
-	return int(a) < len(p.rules) && len(p.rules[a]) > 0
+	return int(a) < len(p.agendas) && len(p.agendas[a].rules) > 0
 }
 
 // Match returns the index of the first rule that matches e, an event of the plan's
@@ -102,9 +105,10 @@ func (p *Plan) Match(e *publisher.Event) (int, error) {
 	p.event = e
 	p.cells.next()
 	defer p.release()
-	rules := p.rules[e.Action]
-	for i := range rules {
-		r := &rules[i]
+	a := &p.agendas[e.Action]
+	p.chosen = a.candidates(p, p.chosen)
+	for i, ok := p.chosen.next(0); ok; i, ok = p.chosen.next(i) {
+		r := &a.rules[i]
 		v := r.holds(p)
 		if p.unseen != seen {
 			p.tell(r.rule, p.table.Columns[p.unseen].Name)
