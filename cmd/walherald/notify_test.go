@@ -227,8 +227,11 @@ func TestKillAnywhereLosesNoNotification(t *testing.T) {
 	d.start()
 	d.awaitReady() // the slot is there: from here on everything counts
 	stop := startWork(t, rng, dsn)
-	eventually(t, "something to be parked", func(context.Context) (bool, error) {
+	eventually(t, "the table of what is parked", func(context.Context) (bool, error) {
 		return read[bool](t, dsn, "SELECT to_regclass('walherald.parked') IS NOT NULL")[0], nil
+	})
+	eventually(t, "something to be parked", func(context.Context) (bool, error) {
+		return read[bool](t, dsn, "SELECT count(*) > 0 FROM walherald.parked")[0], nil
 	})
 	var before []string
 	for round := range notifyKills {
