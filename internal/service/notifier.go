@@ -86,8 +86,12 @@ func selectionOf(cfg *config.Config, n config.Notification, blind func(rule, tab
 	}, nil
 }
 
-// blind tells that a rule asks for what the log does not hold.
+// blind tells, once, that a rule asks for what the log does not hold. Rules say so of
+// each version of a table, and a TRUNCATE or a new connection makes one.
 func (s *service) blind(rule, table, column string) {
+	if _, told := s.blinded.LoadOrStore([3]string{rule, table, column}, true); told {
+		return
+	}
 	s.log.Warn("rule asks for a column that the log does not hold, and matches nothing there: "+
 		"give the table the replica identity full if it is about the old row", "rule", rule, "table", table, "column", column)
 }

@@ -73,6 +73,8 @@ type service struct {
 	open   []*output
 	// beside is what runs as long as the listener does.
 	beside []func(context.Context)
+	// blinded holds rule, table and column of what blind has told.
+	blinded sync.Map
 }
 
 // close closes the outputs.
