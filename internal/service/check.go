@@ -16,19 +16,20 @@ import (
 )
 
 // Check looks for what would keep a service of this configuration from running
-// and returns what it found, good and bad. It asks the database and the output,
-// changes nothing in either and ends within about a minute. No finding holds a
+// and returns what it found, good and bad. It asks the database, outputs and
+// destinations, changes nothing in them and ends within about a minute. No finding holds a
 // secret.
 func Check(ctx context.Context, cfg *config.Config) []config.Finding {
 	var found []config.Finding
 	for _, w := range cfg.Warnings() {
 		found = append(found, config.Finding{Severity: config.FindingWarning, Path: "environment", What: w, Remedy: "correct or unset it"})
 	}
-	outs := cfg.Outputs()
-	found = append(found, listener.Check(ctx, cfg.Listener, cfg.Database, routes(cfg, outs)...)...)
+	outs, notified := cfg.Outputs(), newNotifierCheck(cfg)
+	found = append(found, listener.Check(ctx, cfg.Listener, cfg.Database, append(routes(cfg, outs), notified.routes()...)...)...)
 	for _, out := range outs {
 		found = append(found, checkOutput(ctx, cfg, out)...)
 	}
+	found = append(found, notified.look(ctx)...)
 	if cfg.Listener.ServerPort != 0 {
 		found = append(found, checkListen("listener.serverPort", probeAddr(cfg.Listener.ServerPort)))
 	}
