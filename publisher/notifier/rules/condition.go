@@ -189,7 +189,7 @@ func (b *bound) holds(p *Plan) bool {
 		return false
 	}
 	if b.numeric {
-		if n, ok := parseNumber(text); ok {
+		if n, ok := p.number(text); ok {
 			return n.compare(&b.number) == b.sign
 		}
 	}

@@ -16,6 +16,7 @@ type Plan struct {
 	event  *publisher.Event // the one that is decided about
 	unseen int              // a column that the log does not hold and a rule looked at, or seen
 	cells  cells            // what expressions look at
+	last   parsed           // the number that was read last
 	failed failure          // why the last expression failed
 	chosen ruleSet          // the rules that it may match, kept for the next event
 	vm     machine
@@ -126,7 +127,24 @@ func (p *Plan) Match(e *publisher.Event) (int, error) {
 }
 
 // release lets go of the event.
-func (p *Plan) release() { p.event = nil }
+func (p *Plan) release() { p.event, p.last = nil, parsed{} }
+
+// parsed is a text of the plan's event that has been read as a number.
+type parsed struct {
+	text   []byte
+	number number
+	ok     bool
+}
+
+// number reads a number. That of many rules in a row is mostly the same one.
+func (p *Plan) number(text []byte) (*number, bool) {
+	last := &p.last
+	if len(text) == 0 || len(last.text) != len(text) || &last.text[0] != &text[0] {
+		last.text = text
+		last.number, last.ok = parseNumber(text)
+	}
+	return &last.number, last.ok
+}
 
 func (r *planned) holds(p *Plan) verdict {
 	for _, c := range r.checks {
