@@ -45,7 +45,6 @@ func (cs *cells) next() {
 func (p *Plan) look(slot int) *cell {
 	c := &p.cells.all[slot]
 	if c.round != p.cells.round {
-		c.round = p.cells.round
 		p.read(c)
 	}
 	if !c.known {
@@ -57,6 +56,7 @@ func (p *Plan) look(slot int) *cell {
 // read sets the cell's value.
 func (p *Plan) read(c *cell) {
 	v := c.column.value(p.event)
+	c.round = p.cells.round
 	c.known, c.value = known(v), scalar{}
 	if v.Kind != publisher.Text {
 		return

@@ -83,11 +83,11 @@ func cutExponent(text []byte) (mantissa []byte, exponent int, ok bool) {
 
 // setDigits sets the digits from a mantissa, of which it reports whether it is one.
 func (n *number) setDigits(mantissa []byte, exponent int) bool {
-	first, end, point, any := -1, 0, len(mantissa), false
+	first, end, point, some := -1, 0, len(mantissa), false
 	for i, c := range mantissa {
 		switch {
 		case isDigit(c):
-			any = true
+			some = true
 			if c != '0' {
 				if first < 0 {
 					first = i
@@ -102,7 +102,7 @@ func (n *number) setDigits(mantissa []byte, exponent int) bool {
 	}
 	if first < 0 {
 		n.class = zero
-		return any
+		return some
 	}
 	n.digits = mantissa[first:end]
 	n.power = exponent + point - first

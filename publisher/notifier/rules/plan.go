@@ -32,14 +32,22 @@ type planned struct {
 	when   term // or nil
 }
 
-// Plan prepares the matching of t's events. Topic returns the table's part of the
-// topic for an action; it is called before Plan returns.
+// Plan prepares the matching of t's events; a table without schema and name is that
+// of logical messages, for which blind is told the topic. Topic returns the table's
+// part of the topic for an action; it is called before Plan returns.
 func (s *Set) Plan(t *publisher.Table, topic func(publisher.Action) string) *Plan {
 	p := &Plan{set: s, table: t, qualified: t.Name, told: make(map[int]bool), unseen: seen}
-	if t.Schema != "" {
+	messages := t.Schema == "" && t.Name == ""
+	switch {
+	case messages:
+		p.qualified = topic(publisher.LogicalMessage)
+	case t.Schema != "":
 		p.qualified = t.Schema + "." + t.Name
 	}
 	for a := publisher.Insert; a <= publisher.LogicalMessage; a++ {
+		if messages != (a == publisher.LogicalMessage) {
+			continue
+		}
 		part := topic(a)
 		for i := range s.rules {
 			if r := &s.rules[i]; r.selects(t, a, part) {

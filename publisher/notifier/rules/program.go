@@ -23,6 +23,7 @@ type program struct {
 	at      file.Location
 	columns []operand // those it looks at
 	rows    bool      // it looks at rows as a whole
+	clock   bool      // it looks at the time
 
 	slots []int // of the columns, once bound
 	topic any   // a string
@@ -39,7 +40,7 @@ func (c *compiler) program(node ast.Node) term {
 	ast.Walk(&node, &find)
 	return &program{
 		code: code, source: c.source, at: node.Location(),
-		columns: find.columns, rows: find.rows > len(find.columns),
+		columns: find.columns, rows: find.rows > len(find.columns), clock: find.clock,
 	}
 }
 
@@ -47,6 +48,7 @@ func (c *compiler) program(node ast.Node) term {
 type columnFinder struct {
 	columns []operand
 	rows    int // how often there is old, new or the whole environment
+	clock   bool
 }
 
 // Visit looks at one node. The row of a column is a node of its own.
@@ -56,7 +58,10 @@ func (f *columnFinder) Visit(node *ast.Node) {
 		if x, ok := columnOperand(n); ok {
 			f.columns = append(f.columns, x)
 		}
+	case *ast.BuiltinNode:
+		f.clock = f.clock || n.Name == "now"
 	case *ast.IdentifierNode:
+		f.clock = f.clock || n.Value == "now"
 		if n.Value == nameOld || n.Value == nameNew || n.Value == "$env" {
 			f.rows++
 		}
@@ -78,7 +83,20 @@ func (g *program) bind(b *binding) (_ term, missing string) {
 	if g.rows {
 		bound.slots = b.allSlots()
 	}
+	if len(bound.slots) == 0 && !g.clock {
+		return bound.fold(b), missing
+	}
 	return &bound, missing
+}
+
+// fold evaluates a program that is the same for all events of an action.
+func (g *program) fold(b *binding) term {
+	p := Plan{table: b.plan.table, event: &publisher.Event{Action: b.action}}
+	p.cells.next()
+	if v := g.holds(&p); v != failed {
+		return v
+	}
+	return g
 }
 
 // allSlots returns the cells of all columns of the rows that there are.

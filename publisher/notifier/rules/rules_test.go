@@ -125,6 +125,30 @@ func TestLogicalMessagesHaveToBeAskedForByTopic(t *testing.T) {
 	}
 }
 
+func TestMessagesAndTablesAreToldApart(t *testing.T) {
+	var told []string
+	blind := func(_, table, column string) { told = append(told, table+" "+column) }
+	rs := []config.NamedRule{
+		ruleOf(config.Rule{Conditions: []config.Condition{{Field: "status", NewValue: pointer("x")}}}),
+		ruleOf(config.Rule{Topic: "message_*", Conditions: []config.Condition{{Field: "nowhere", NewValue: pointer("x")}}}),
+	}
+	s, err := New(rs, blind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages := &publisher.Table{Columns: columnsOf("*prefix", "transactional:bool", "content", "contentBase64")}
+	p := s.Plan(messages, func(publisher.Action) string { return "message_audit" })
+	if got := passing(p); got != "" {
+		t.Errorf("%q passes of messages without such columns", got)
+	}
+	if len(told) != 1 || told[0] != "message_audit nowhere" {
+		t.Errorf("told %q", told)
+	}
+	if got := passing(s.Plan(orders, topicOf(orders))); got != "insert update" {
+		t.Errorf("%q passes of a table", got)
+	}
+}
+
 func TestActionsThatNoRowCanMatchDoNotPass(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -143,6 +167,8 @@ func TestActionsThatNoRowCanMatchDoNotPass(t *testing.T) {
 		{"when table", config.Rule{When: `table == "users" && new.price > 3`}, ""},
 		{"when topic", config.Rule{When: `topic matches "^public_" && schema + "." + table == "public.orders"`}, "insert update delete truncate"},
 		{"when row", config.Rule{When: `old.price > 3 and old.price < new.price`}, "update"},
+		{"when machine", config.Rule{When: `lower(action) in ["insert", "delete"] && (now() > date("2020-01-01") || len(new) > 99)`}, "insert delete"},
+		{"when old row", config.Rule{When: `len(old.note ?? "") > 3`}, "update delete"},
 		{"when false", config.Rule{When: `false`}, ""},
 		{"when true", config.Rule{When: `true`}, "insert update delete truncate"},
 	} {
