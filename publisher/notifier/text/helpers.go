@@ -24,10 +24,10 @@ func functions(escape func(string) string) template.FuncMap {
 		"gt": ordered(func(sign int) bool { return sign > 0 }),
 		"ge": ordered(func(sign int) bool { return sign >= 0 }),
 
-		"print":   func(vs ...any) (string, error) { return format(fmt.Sprint, vs) },
-		"println": func(vs ...any) (string, error) { return format(fmt.Sprintln, vs) },
+		"print":   func(vs ...any) (string, error) { return format(fmt.Sprint, asString, vs) },
+		"println": func(vs ...any) (string, error) { return format(fmt.Sprintln, asString, vs) },
 		"printf": func(layout string, vs ...any) (string, error) {
-			return format(func(vs ...any) string { return fmt.Sprintf(layout, vs...) }, vs)
+			return format(func(vs ...any) string { return fmt.Sprintf(layout, vs...) }, asFormatted, vs)
 		},
 
 		"default":  byDefault,
@@ -89,8 +89,9 @@ func fits(n int) error {
 	return nil
 }
 
-// format lets a function of package fmt print values of an event.
-func format(sprint func(...any) string, vs []any) (string, error) {
+// format lets a function of package fmt print values of an event, each as what as
+// makes of it.
+func format(sprint func(...any) string, as func(any) any, vs []any) (string, error) {
 	all := make([]any, len(vs))
 	for i, v := range vs {
 		all[i] = v
@@ -99,12 +100,15 @@ func format(sprint func(...any) string, vs []any) (string, error) {
 			return "", mistake(missing)
 		case bool, int, float64, rune:
 		default:
-			all[i] = formatted{v}
+			all[i] = as(v)
 		}
 	}
 	text := sprint(all...)
 	return text, fits(len(text))
 }
+
+func asString(v any) any    { return String(v) }
+func asFormatted(v any) any { return formatted{v} }
 
 // onText returns what f makes of v's text. NULL and what is missing stay what they
 // are, so that default can follow.

@@ -84,14 +84,11 @@ func TestHelpers(t *testing.T) {
 		`{{html (get .New "Last Name")}}`:                                                                             "O'&lt;b&gt;&amp;&quot;",
 		`{{slack (get .New "Last Name")}}`:                                                                            `O'&lt;b&gt;&amp;"`,
 		`{{printf "%.2f|%d|%05d|%s|%v|%-4q|%.1f" .New.total .New.id .New.id .New.status .New.doc.n "x" .New.status}}`: `1234.56|7|00007|paid|1e400|"x" |paid`,
-		`{{print .New.note .New.doc.a}}`:                                                                              "NULL [1,null,{\"b\":\"x\"}]",
+		`{{print "Order " .New.id .New.note .New.doc.a}}`:                                                             "Order 7NULL[1,null,{\"b\":\"x\"}]",
 		`{{if .Old}}known{{end}}{{if .New.note}}no{{end}}`:                                                            "known",
 		`{{if not .New.nothing}}absent{{end}}`:                                                                        "absent",
 	} {
 		got, err := execute(t, source, Options{}, update())
-		if strings.Contains(source, "len .}}") {
-			want = got // its length is a matter of the example
-		}
 		if err != nil || got != want {
 			t.Errorf("%s makes %q, %v, want %q", source, got, err, want)
 		}
