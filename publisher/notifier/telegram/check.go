@@ -23,7 +23,7 @@ func (s *Sender) Check(ctx context.Context) (who string, err error) {
 	if !ok {
 		return "", nil
 	}
-	a, err := s.ask(ctx, base+"/getMe", nil)
+	a, err := s.ask(ctx, base+"/getMe", map[string]string{})
 	if err != nil {
 		return "", err
 	}
@@ -38,9 +38,6 @@ func (s *Sender) Check(ctx context.Context) (who string, err error) {
 // ask calls a method that changes nothing.
 func (s *Sender) ask(ctx context.Context, url string, parameters map[string]string) (httpsend.Answer, error) {
 	body, err := json.Marshal(parameters)
-	if parameters == nil {
-		body = []byte("{}")
-	}
 	if err != nil {
 		return httpsend.Answer{}, fmt.Errorf("ask telegram: %w", err)
 	}
