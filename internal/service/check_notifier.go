@@ -21,6 +21,8 @@ import (
 const (
 	// probeTotal bounds the probes of all destinations.
 	probeTotal = 20 * time.Second
+	// askTime bounds what is asked of one of them.
+	askTime = 5 * time.Second
 	// probesAtOnce is how many are made at once.
 	probesAtOnce = 16
 )
@@ -89,7 +91,7 @@ func (c *notifierCheck) destination(ctx context.Context, n config.Notification) 
 		path, what := pathOf(n.Section, err)
 		found.Fail(path, remedyFor(path), "destination %s cannot be used: %s", n.Name, what)
 	} else {
-		_ = sender.Close() // which was not used
+		defer func() { _ = sender.Close() }() // which nothing was sent with
 	}
 	client, err := httpsend.For(&n.Destination)
 	if err != nil {
@@ -97,16 +99,42 @@ func (c *notifierCheck) destination(ctx context.Context, n config.Notification) 
 	}
 	defer client.Close()
 	address := addressOf(&n.Destination)
-	err = client.Probe(ctx, address)
-	u, parseErr := url.Parse(address)
+	u, err := url.Parse(address)
+	if err != nil {
+		return found // as well
+	}
+	if err := client.Probe(ctx, address); err != nil {
+		return append(found, unreachable(&n, err))
+	}
+	encryption := "without TLS"
+	if u.Scheme == "https" {
+		encryption = "with TLS"
+	}
+	found.OK(n.Section, "destination %s: connected to %s %s, nothing sent", n.Name, u.Host, encryption)
+	if asked, ok := sender.(asker); ok {
+		found = append(found, ask(ctx, &n, asked)...)
+	}
+	return found
+}
+
+// asker is a sender that can ask for its rights without sending anything.
+type asker interface {
+	// Check returns who we are there; empty if nothing could be asked.
+	Check(ctx context.Context) (who string, err error)
+}
+
+// ask finds out whether a destination knows us.
+func ask(ctx context.Context, n *config.Notification, sender asker) (found config.Findings) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	who, err := sender.Check(ctx)
 	switch {
-	case parseErr != nil: // the sender has told
-	case err == nil && u.Scheme == "https":
-		found.OK(n.Section, "destination %s: connected to %s with TLS, nothing sent", n.Name, u.Host)
-	case err == nil:
-		found.OK(n.Section, "destination %s: connected to %s without TLS, nothing sent", n.Name, u.Host)
-	default:
-		found = append(found, unreachable(&n, err))
+	case publisher.IsPermanent(err):
+		found.Fail(n.Section, "correct its token, channel or chat", "destination %s: %v", n.Name, err)
+	case err != nil:
+		found.Warn(n.Section, "run the check again", "destination %s: %v", n.Name, err)
+	case who != "":
+		found.OK(n.Section, "destination %s: %s knows us as %s", n.Name, n.Type, who)
 	}
 	return found
 }
