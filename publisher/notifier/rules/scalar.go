@@ -63,7 +63,7 @@ func parseJSON(value, buf []byte) (scalar, []byte) {
 // parseJSONNumber reads a JSON number: one without point and exponent as an integer
 // if it is within 64 bits.
 func parseJSONNumber(value []byte) scalar {
-	if bytes.IndexAny(value, ".eE") < 0 {
+	if !bytes.ContainsAny(value, ".eE") {
 		if i, ok := parseInteger(value); ok {
 			return scalar{kind: isInteger, integer: i}
 		}

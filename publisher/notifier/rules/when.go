@@ -81,7 +81,7 @@ func (x *expression) broken(err error) error {
 	if !errors.As(err, &at) {
 		return fmt.Errorf("is no condition: %w; make it one that is true or false", err)
 	}
-	at.Bind(x.source)
+	at = at.Bind(x.source)
 	text := strings.ReplaceAll(at.Message, "\n", " ")
 	if strings.Contains(text, "unknown name") {
 		text += hint
