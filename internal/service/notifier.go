@@ -12,6 +12,8 @@ import (
 	"github.com/walherald/walherald/publisher/format"
 	"github.com/walherald/walherald/publisher/notifier"
 	"github.com/walherald/walherald/publisher/notifier/rules"
+	"github.com/walherald/walherald/publisher/notifier/slack"
+	"github.com/walherald/walherald/publisher/notifier/telegram"
 	"github.com/walherald/walherald/publisher/notifier/webhook"
 )
 
@@ -120,10 +122,12 @@ func newSender(cfg *config.Config, n config.Notification) (notifier.Sender, erro
 		return nil, err
 	}
 	switch n.Type {
-	case config.DestinationWebhook:
-		sender, err = webhook.New(n, content)
+	case config.DestinationSlack:
+		sender, err = slack.New(n)
+	case config.DestinationTelegram:
+		sender, err = telegram.New(n)
 	default:
-		err = fmt.Errorf("type %s is not available in this version of walherald", n.Type)
+		sender, err = webhook.New(n, content)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", n.Section, err)
