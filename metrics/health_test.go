@@ -82,6 +82,23 @@ func TestRecoveryEndsABlockage(t *testing.T) {
 	wantComponent(t, h, ComponentReport{Name: "nats", Reason: "disk full", Since: noon.Add(3 * time.Minute).UTC()})
 }
 
+func TestNoteIsShownWhateverTheStateUntilItIsTakenBack(t *testing.T) {
+	h, clock := newTestHealth()
+	c := h.Component("crm")
+	c.Ready()
+	c.Note("taken for down: status 503")
+	clock.advance(time.Minute)
+	wantComponent(t, h, ComponentReport{Name: "crm", Ready: true, Note: "taken for down: status 503", Since: noon.UTC(), Seconds: 60})
+	c.Blocked("parking cannot be reached", "0/10")
+	c.Note("taken for down: status 500")
+	wantComponent(t, h, ComponentReport{
+		Name: "crm", Reason: "parking cannot be reached", LSN: "0/10", Note: "taken for down: status 500", Since: noon.Add(time.Minute).UTC(),
+	})
+	c.Ready()
+	c.Note("")
+	wantComponent(t, h, ComponentReport{Name: "crm", Ready: true, Since: noon.Add(time.Minute).UTC()})
+}
+
 func TestOneBlockedComponentIsEnough(t *testing.T) {
 	h, _ := newTestHealth()
 	h.Component("postgres").Ready()
@@ -168,6 +185,7 @@ func TestPartsOfNilHealthDoNothing(t *testing.T) {
 	}
 	c.Ready()
 	c.Blocked("reason", "0/1")
+	c.Note("note")
 	b.Beat()
 	b.Done()
 }
@@ -180,6 +198,7 @@ func TestHealthUnderConcurrentUse(t *testing.T) {
 			c, b := h.Component(name), h.Liveness(name, time.Hour)
 			for range 200 {
 				c.Blocked("gone", "0/1")
+				c.Note("down")
 				clock.advance(time.Millisecond)
 				b.Beat()
 				c.Ready()
