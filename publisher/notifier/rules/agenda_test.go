@@ -34,7 +34,7 @@ func drawRule(t *rapid.T) config.Rule {
 
 func TestManyRulesDecideAsEachAlone(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		list := rapid.SliceOfN(rapid.Custom(drawRule), 1, 140).Draw(rt, "rules")
+		list := rapid.SliceOfN(rapid.Custom(drawRule), 40, 140).Draw(rt, "rules")
 		var told []string
 		all := planOf(t, orders, &told, list...)
 		var alone []*Plan
