@@ -160,8 +160,9 @@ notifier:
   destinations: [{name: crm, type: webhook, url: "%s", allowPrivate: true, envelope: setu}]
   rules: [{name: all, table: "*", destination: crm}]
 `, hook.URL()))
-	// A position to which nothing belongs that is delivered is told by the heartbeat alone.
-	cfg.Listener.HeartbeatInterval = 500 * time.Millisecond
+	// A position to which nothing belongs that is delivered is told by the heartbeat
+	// alone, and kept in the database at long intervals.
+	cfg.Listener.HeartbeatInterval, cfg.Listener.SlotMemory = 500*time.Millisecond, false
 	execute(t, dsn, "CREATE PUBLICATION walherald FOR ALL TABLES")
 	r := start(t, cfg, nil)
 	r.log.await(t, "streaming")
