@@ -25,7 +25,8 @@ func drawRule(t *rapid.T) config.Rule {
 	case 3:
 		return config.Rule{Conditions: []config.Condition{{Field: field, GT: pointer(text()), Changed: pointer(true)}}}
 	case 4:
-		return config.Rule{When: fmt.Sprintf("new.%s == %q && old.note != %q", field, text(), text())}
+		junction := rapid.SampledFrom([]string{"&&", "||"}).Draw(t, "junction")
+		return config.Rule{When: fmt.Sprintf("new.%s == %q %s old.note == %q", field, text(), junction, text())}
 	case 5:
 		return config.Rule{When: fmt.Sprintf("old.%s in [%q, %q]", field, text(), text())}
 	}
