@@ -51,8 +51,9 @@ func newNotifierVecs(f factory) notifierVecs {
 // Destination measures one destination of notifications. Its methods are safe for
 // concurrent use; those of a nil *Destination do nothing.
 type Destination struct {
-	name string
-	vecs *notifierVecs
+	name   string
+	vecs   *notifierVecs
+	parked prometheus.Counter // of all destinations, as problems
 	// Of the requests, by how they ended.
 	ok, failed, refused prometheus.Counter
 	request             prometheus.Observer
@@ -68,7 +69,7 @@ func (m *Metrics) Destination(name string) *Destination {
 	name = label(name)
 	v := &m.notifierVecs
 	return &Destination{
-		name: name, vecs: v,
+		name: name, vecs: v, parked: m.problems.WithLabelValues(string(ProblemParked)),
 		ok: v.attempts.WithLabelValues(name, "ok"), failed: v.attempts.WithLabelValues(name, "failed"),
 		refused: v.attempts.WithLabelValues(name, "refused"),
 		request: v.request.WithLabelValues(name), open: v.open.WithLabelValues(name),
@@ -77,8 +78,12 @@ func (m *Metrics) Destination(name string) *Destination {
 
 // Ended counts n notifications of a rule, n >= 0, that ended in one way.
 func (d *Destination) Ended(rule string, o Outcome, n int) {
-	if d != nil {
-		d.vecs.outcomes.WithLabelValues(d.name, label(rule), string(o)).Add(float64(n))
+	if d == nil {
+		return
+	}
+	d.vecs.outcomes.WithLabelValues(d.name, label(rule), string(o)).Add(float64(n))
+	if o == OutcomeParked {
+		d.parked.Add(float64(n))
 	}
 }
 

@@ -25,8 +25,8 @@ type Delivery struct {
 	Key []byte
 	// CommitTime is in microseconds since the Unix epoch.
 	CommitTime int64
-	// Payload is the event in the destination's envelope, or, for a destination
-	// with a template, in the envelope walherald.
+	// Payload is the event in the destination's envelope: walherald's own for Slack,
+	// Telegram and whatever has a template.
 	Payload []byte
 }
 
