@@ -126,11 +126,16 @@ func (p *preflight) readAllColumns(ctx context.Context, c *catalog) (map[*tableS
 }
 
 // publishedSQL is the condition, on pg_attribute a, of the columns that are published:
-// generated ones are only from PostgreSQL 18 on, if the publication says so.
+// those of the publication's column list, if it has one for the table (PostgreSQL 15),
+// and generated ones only if the publication says so (PostgreSQL 18).
 func (p *preflight) publishedSQL() string {
 	sql := "a.attgenerated = ''"
 	if p.published && p.link.version >= 180000 {
 		sql += " OR a.attgenerated = 's' AND EXISTS (SELECT FROM pg_catalog.pg_publication WHERE oid = " + p.info.oid + " AND pubgencols = 's')"
+	}
+	if p.published && p.link.version >= 150000 {
+		sql = "(" + sql + ") AND NOT EXISTS (SELECT FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = " + p.info.oid +
+			" AND r.prrelid = a.attrelid AND r.prattrs IS NOT NULL AND a.attnum <> ALL (r.prattrs))"
 	}
 	return sql
 }

@@ -59,6 +59,10 @@ func TestCheckHandsOverWhatTheLogWillHold(t *testing.T) {
 	c.exec(t, "CREATE PUBLICATION walherald FOR TABLE keyed, whole WITH (publish = 'insert, update')")
 	route := Route{Section: "publisher", Filter: config.TableActions{Tables: map[string][]string{"keyed": {"insert", "update"}}}}
 	c.expectInspected(t, route, "public.keyed(*id v) public_keyed ")
+	if c.Version() >= 15 {
+		c.exec(t, "ALTER PUBLICATION walherald SET TABLE keyed (id), whole")
+		c.expectInspected(t, Route{}, "public.keyed(*id) public_keyed ", "public.whole(*v *w) public_whole ")
+	}
 	route = Route{Rules: config.TopicRules{Map: []config.TopicRule{{Match: "public_whole", Topic: "all"}}, DiscardUnmatched: true}}
 	c.expectInspected(t, route, "public.whole(*v *w) all ")
 }
