@@ -36,7 +36,7 @@ func (t *Table) Check(ctx context.Context, around Around) config.Findings {
 		err = c.stock(ctx)
 	}
 	if err != nil {
-		c.Fail(section, "mend what is found of database; if there is nothing, run the check again", "cannot look at table %s: %v", t.name, err)
+		c.Fail(section, "mend what is found of database; if there is nothing, run the check again", "cannot look at table %s: %v", c.name(), err)
 	}
 	return c.Findings
 }
@@ -51,6 +51,9 @@ type preflight struct {
 	around   Around
 	readable bool // the table is there, is ours and can be used
 }
+
+// name is the table's name as it is shown.
+func (c *preflight) name() string { return c.table.schema + "." + tableName }
 
 func (c *preflight) look(ctx context.Context, tx pgx.Tx) error {
 	var standby bool
@@ -70,7 +73,7 @@ func (c *preflight) look(ctx context.Context, tx pgx.Tx) error {
 	if found.kind != "" {
 		if err := c.table.judge(found); err != nil {
 			what, remedy, _ := strings.Cut(err.Error(), ": ")
-			c.Fail("listener.schema", remedy, "nothing can be parked in table %s: %s", c.table.name, what)
+			c.Fail("listener.schema", remedy, "nothing can be parked in table %s: %s", c.name(), what)
 			return nil
 		}
 	}
@@ -83,15 +86,15 @@ func (c *preflight) look(ctx context.Context, tx pgx.Tx) error {
 // rights judges whether the role could make the table, or use the one that is there.
 func (c *preflight) rights(ctx context.Context, tx pgx.Tx, s state) error {
 	schema := c.table.schema
-	sql, args, lacking := "SELECT has_database_privilege(current_database(), 'CREATE')", []any{}, "make schema "+quote(schema)
+	sql, args, lacking := "SELECT has_database_privilege(current_database(), 'CREATE')", []any{}, "make schema "+schema
 	switch {
 	case s.kind != "":
 		sql, lacking = `SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
 			AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')
-			FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`, "read and write table "+c.table.name
+			FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`, "read and write table "+c.name()
 		args = []any{schema, tableName}
 	case s.schema:
-		sql, lacking = "SELECT has_schema_privilege($1::text, 'USAGE') AND has_schema_privilege($1::text, 'CREATE')", "make table "+c.table.name
+		sql, lacking = "SELECT has_schema_privilege($1::text, 'USAGE') AND has_schema_privilege($1::text, 'CREATE')", "make table "+c.name()
 		args = []any{schema}
 	}
 	var may bool
@@ -103,9 +106,9 @@ func (c *preflight) rights(ctx context.Context, tx pgx.Tx, s state) error {
 	case !may:
 		c.Fail(section, "let a superuser run: "+c.table.grants(), "nothing can be parked: role %s may not %s", c.table.user, lacking)
 	case s.kind == "":
-		c.OK(section, "table %s does not exist and would be made", c.table.name)
+		c.OK(section, "table %s does not exist and would be made", c.name())
 	default:
-		c.OK(section, "table %s exists and can be used", c.table.name)
+		c.OK(section, "table %s exists and can be used", c.name())
 	}
 	return nil
 }
@@ -126,9 +129,9 @@ func (c *preflight) subscribers(ctx context.Context, tx pgx.Tx, version int) err
 	}
 	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err == nil && len(names) > 0 {
-		c.Warn(section+".store", "let the publication list tables, or schemas without "+quote(c.table.schema)+"; or use store: topic",
+		c.Warn(section+".store", "let the publication list tables, or schemas other than "+c.table.schema+"; or use store: topic",
 			"whoever subscribes to publication %s gets table %s, too, with data of rows, and stops with an error if it has no such table",
-			strings.Join(names, ", "), c.table.name)
+			strings.Join(names, ", "), c.name())
 	}
 	return err
 }
