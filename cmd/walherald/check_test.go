@@ -16,6 +16,7 @@ import (
 	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/internal/natsserver"
 	"github.com/walherald/walherald/internal/pgserver"
+	"github.com/walherald/walherald/internal/receiver"
 )
 
 // runCheck writes a configuration and runs the command on it.
@@ -83,6 +84,28 @@ func TestCheckFailsOnOneErrorAndStillFindsTheOthers(t *testing.T) {
 	expectLine(t, printed, "error", "wal_level is replica")
 	expectLine(t, printed, "error", "publisher.address", "127.0.0.1:1", "connection refused")
 	expectLine(t, printed, "2 errors, 0 warnings, ")
+}
+
+func TestCheckOfANotifierAloneFailsOnWhatNoTimeMends(t *testing.T) {
+	s := pgserver.ForTest(t, pgserver.Options{})
+	hook := receiver.New(t, receiver.Options{})
+	notifier := func(keys string) string {
+		return sections(s, "notifier: {rules: [{name: all, when: 'new.id > 3', destination: {type: webhook, url: '"+hook.URL()+"/hunter2'"+keys+"}}]}\n")
+	}
+	code, printed := runCheck(t, notifier(", allowPrivate: true"))
+	if code != exitOK || hook.Count() > 0 {
+		t.Errorf("exit code %d after %d requests, printed:\n%s", code, hook.Count(), printed)
+	}
+	expectLine(t, printed, "ok", "notifier.rules[0].destination", "destination all-webhook: connected to "+hook.Addr())
+	expectLine(t, printed, "ok", "notifier.parking", "would be made")
+	expectLine(t, printed, "0 errors, 0 warnings, ")
+
+	code, printed = runCheck(t, notifier(""))
+	if code != exitError || strings.Contains(printed, "hunter2") {
+		t.Errorf("exit code %d, printed:\n%s", code, printed)
+	}
+	expectLine(t, printed, "error", "notifier.rules[0].destination", "127.0.0.1, which is loopback")
+	expectLine(t, printed, "       ", "correct its url; or set allowPrivate: true")
 }
 
 func TestCheckDoesNotFailOnWarnings(t *testing.T) {

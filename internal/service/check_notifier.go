@@ -54,8 +54,8 @@ func (c *notifierCheck) routes() []listener.Route {
 
 // look looks at rules, destinations and parking, once the listener's check has ended.
 func (c *notifierCheck) look(ctx context.Context) config.Findings {
-	c.unused()
 	c.rules()
+	c.unused()
 	found := make([]config.Findings, len(c.all)+1)
 	ctx, cancel := context.WithTimeout(ctx, probeTotal)
 	defer cancel()
@@ -110,7 +110,7 @@ func (c *notifierCheck) destination(ctx context.Context, n config.Notification) 
 	if u.Scheme == "https" {
 		encryption = "with TLS"
 	}
-	found.OK(n.Section, "destination %s: connected to %s %s, nothing sent", n.Name, u.Host, encryption)
+	found.OK(n.Section, "destination %s: connected to %s %s, no notification sent", n.Name, u.Host, encryption)
 	if asked, ok := sender.(asker); ok {
 		found = append(found, ask(ctx, &n, asked)...)
 	}

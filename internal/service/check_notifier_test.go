@@ -70,7 +70,7 @@ notifier:
 			t.Errorf("%+v", f)
 		}
 	}
-	for _, want := range []string{"rules: 2, which send to destinations: 2", "plain: connected to " + plain.Addr() + " without TLS", "secure: connected to " + secure.Addr() + " with TLS", `table "walherald"."parked" does not exist and would be made`} {
+	for _, want := range []string{"rules: 2, which send to destinations: 2", "plain: connected to " + plain.Addr() + " without TLS", "secure: connected to " + secure.Addr() + " with TLS", `table walherald.parked does not exist and would be made`} {
 		if !slices.ContainsFunc(found, func(f config.Finding) bool { return strings.Contains(f.What, want) }) {
 			t.Errorf("no finding says %q: %+v", want, found)
 		}
@@ -118,6 +118,35 @@ notifier:
 	}
 	if hook.Count() > 0 {
 		t.Error("a request was made")
+	}
+}
+
+func TestCheckAsksPlacesThatCanTellWhetherTheyKnowUs(t *testing.T) {
+	for _, tt := range []struct{ body, severity, says string }{
+		{`{"ok":true,"user":"herald","result":{"username":"herald_bot"}}`, "ok", "knows us as herald"},
+		{`{"ok":false,"error":"invalid_auth","error_code":401,"description":"Unauthorized"}`, "error", "set token"},
+	} {
+		place := receiver.New(t, receiver.Options{Answer: receiver.Always(receiver.Body(200, "application/json", tt.body))})
+		cfg, _ := notifying(t, fmt.Sprintf(`
+notifier:
+  destinations:
+    - {name: chat, type: telegram, url: "%[1]s", token: hunter2, chatId: "-7", allowPrivate: true}
+    - {name: team, type: slack, url: "%[1]s/chat.postMessage", token: hunter2, channel: C1, allowPrivate: true}
+  rules: [{table: t, destinations: [chat, team]}]
+`, place.URL()))
+		for i := range 2 {
+			path := fmt.Sprintf("notifier.destinations[%d]", i)
+			if !slices.ContainsFunc(Check(t.Context(), cfg), func(f config.Finding) bool {
+				return f.Severity.String() == tt.severity && f.Path == path && strings.Contains(f.What, tt.says) && !strings.Contains(f.What, "hunter2")
+			}) {
+				t.Errorf("no %s of %s says %q", tt.severity, path, tt.says)
+			}
+		}
+		for _, r := range place.Requests() {
+			if strings.HasSuffix(r.Path, "Message") {
+				t.Errorf("%s was called", r.Path)
+			}
+		}
 	}
 }
 

@@ -113,8 +113,8 @@ func (c *notifierCheck) oldValues(r *config.NamedRule, tables []*publisher.Table
 // selectsNothing warns of a rule that no change comes to.
 func (c *notifierCheck) selectsNothing(r *config.NamedRule) {
 	anyTable := r.Table == "" || r.Table == "*"
-	if anyTable && r.Topic != "" && len(c.cfg.Listener.Messages) > 0 {
-		return // it may be about logical messages
+	if anyTable && (len(c.tables) == 0 || r.Topic != "" && len(c.cfg.Listener.Messages) > 0) {
+		return // it may be about tables to come, or about logical messages
 	}
 	var names, topics []string
 	named := false
