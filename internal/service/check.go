@@ -17,8 +17,8 @@ import (
 
 // Check looks for what would keep a service of this configuration from running
 // and returns what it found, good and bad. It asks the database, outputs and
-// destinations, changes nothing in them and ends within about a minute. No finding holds a
-// secret.
+// destinations, changes nothing in them and ends within about a minute. No
+// finding holds a secret.
 func Check(ctx context.Context, cfg *config.Config) []config.Finding {
 	var found []config.Finding
 	for _, w := range cfg.Warnings() {

@@ -26,14 +26,14 @@ type Around struct {
 }
 
 // Check looks for what would keep the table from being used, and for what waits in it.
-// It changes nothing and ends within 20 s. No finding holds a secret or data of rows.
+// It changes nothing and ends within 10 s. No finding holds a secret or data of rows.
 func (t *Table) Check(ctx context.Context, around Around) config.Findings {
 	c := &preflight{table: t, around: around}
 	within, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	err := pgx.BeginTxFunc(within, t.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error { return c.look(within, tx) })
 	if err == nil && c.readable {
-		err = c.stock(ctx)
+		err = c.stock(within)
 	}
 	if err != nil {
 		c.Fail(section, "mend what is found of database; if there is nothing, run the check again", "cannot look at table %s: %v", c.name(), err)
