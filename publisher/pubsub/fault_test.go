@@ -71,6 +71,26 @@ func TestRefusedRequestsAreRepeatedAndNoOthers(t *testing.T) {
 	}
 }
 
+func TestConfirmedMessageOfOneWriterHoldsBackNoneOfAnother(t *testing.T) {
+	f, topic := fakeWithTopic(t)
+	f.Inject(publishes(func(n int64, _ *pubsubpb.PublishRequest, handle func() (any, error)) (any, error) {
+		if n == 2 {
+			return nil, status.Error(codes.Unavailable, "later")
+		}
+		return handle()
+	}))
+	p := open(t, f.Addr(), func(cfg *Config) { cfg.MaxBatchMessages = 1 })
+	batch := publishertest.Changes(topic, 0, 2)
+	batch[1].Key = batch[0].Key // of the same queue
+	publishertest.ExpectTemporary(t, p.Deliver(t.Context(), batch), "later")
+	other := publishertest.Changes(topic, 0, 1)
+	other[0].Writer = "another"
+	publishertest.Deliver(t, p, other)
+	if got := stored(t, f, topic); !slices.Equal(got, []int{0, 0}) {
+		t.Errorf("stored are %v, want the change once of each writer", got)
+	}
+}
+
 func TestFailuresAreNotRetriedUnseen(t *testing.T) {
 	for _, code := range []codes.Code{codes.Unavailable, codes.ResourceExhausted, codes.DeadlineExceeded, codes.Aborted} {
 		f, topic := fakeWithTopic(t)

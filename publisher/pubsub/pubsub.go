@@ -115,7 +115,7 @@ type Publisher struct {
 
 	client *pubsub.TopicAdminClient // nil if there is none
 	// confirmed are the messages of a failed batch that need not be sent again.
-	confirmed map[publisher.ID]struct{}
+	confirmed map[identity]struct{}
 	// lastTopic is the topic that an empty batch asks for.
 	lastTopic string
 }
@@ -127,7 +127,7 @@ func New(cfg Config, hooks Hooks, log *slog.Logger) *Publisher {
 	}
 	cfg.MaxBatchMessages = bounded(cfg.MaxBatchMessages, MaxRequestMessages)
 	cfg.MaxBatchBytes = bounded(cfg.MaxBatchBytes, MaxRequestBytes)
-	return &Publisher{cfg: cfg, hooks: hooks, log: log, confirmed: make(map[publisher.ID]struct{}), lastTopic: neverMade}
+	return &Publisher{cfg: cfg, hooks: hooks, log: log, confirmed: make(map[identity]struct{}), lastTopic: neverMade}
 }
 
 // bounded returns n, or highest where n is 0 or above it.

@@ -28,9 +28,17 @@ const (
 	requestTimeout = 20 * time.Second
 )
 
+// identity tells messages apart: two writers can have something to say of one event.
+type identity struct {
+	id     publisher.ID
+	writer string
+}
+
+func identityOf(m *publisher.Message) identity { return identity{m.ID, m.Writer} }
+
 // outgoing is a message as it will be sent.
 type outgoing struct {
-	id   publisher.ID
+	id   identity
 	pb   *pubsubpb.PubsubMessage
 	size int // within a request
 }
@@ -74,11 +82,11 @@ func (p *Publisher) plan(batch []publisher.Message) ([]*queue, error) {
 	)
 	for i := range batch {
 		m := &batch[i]
-		if _, held := p.confirmed[m.ID]; held {
+		if _, held := p.confirmed[identityOf(m)]; held {
 			continue
 		}
 		attrs = p.cfg.Content.Attributes(attrs[:0], m, attributePrefix)
-		out := outgoing{m.ID, &pbs[i], fieldSize(p.encode(&pbs[i], m, attrs))}
+		out := outgoing{identityOf(m), &pbs[i], fieldSize(p.encode(&pbs[i], m, attrs))}
 		if size := p.requestOverhead(m.Topic) + out.size; size > MaxRequestBytes {
 			if err := p.tooLarge(m, size); err != nil {
 				return queues, err
@@ -110,7 +118,7 @@ func (p *Publisher) tooLarge(m *publisher.Message, size int) error {
 		p.hooks.Skipped(*m)
 	}
 	// Should the batch fail, it must not be told again.
-	p.confirmed[m.ID] = struct{}{}
+	p.confirmed[identityOf(m)] = struct{}{}
 	return nil
 }
 
