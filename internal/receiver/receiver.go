@@ -183,7 +183,7 @@ func (r *Receiver) connState(_ net.Conn, s http.ConnState) {
 		r.mu.Lock()
 		r.connections++
 		r.mu.Unlock()
-	case http.StateClosed:
+	case http.StateClosed, http.StateHijacked: // a reply that took it over closes it
 		r.open.Done()
 	}
 }
