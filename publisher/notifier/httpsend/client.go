@@ -154,6 +154,10 @@ func (c *Client) Do(ctx context.Context, method, url string, header http.Header,
 		return Answer{}, c.failure(ctx, within, req.URL.Host, err)
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		// What would be read is the connection, which neither ctx nor a timeout ends.
+		return Answer{Status: resp.StatusCode, Header: resp.Header}, nil
+	}
 	defer time.AfterFunc(bodyTime, cancel).Stop()
 	// One byte more tells a body that ends from one that goes on. An error is the
 	// body's affair: the status is here.

@@ -155,6 +155,22 @@ func TestTheStatusIsTheAnswerWhateverBecomesOfTheBody(t *testing.T) {
 	}
 }
 
+// Behind a 101 there is no body but the connection itself, which no context ends.
+func TestSwitchOfProtocolsIsARefusalAndEndsTheConnection(t *testing.T) {
+	r := receiver.New(t, receiver.Options{Answer: receiver.Always(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", secret)
+		w.WriteHeader(http.StatusSwitchingProtocols)
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})})
+	a, err := call(t.Context(), t, open(t, Config{AllowPrivate: true}), r.URL())
+	if err != nil || a.Status != 101 || !publisher.IsPermanent(a.Err()) {
+		t.Errorf("%+v, %v: %v", a, err, a.Err())
+	}
+	r.AwaitEnded(t, 1)
+}
+
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	target := receiver.New(t, receiver.Options{})
 	c := open(t, Config{AllowPrivate: true})
