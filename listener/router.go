@@ -54,7 +54,8 @@ type Selection interface {
 	// Passes reports whether any event with the action could be selected. Where it
 	// is false the events cost nothing.
 	Passes(a publisher.Action) bool
-	// Selects reports whether the event goes to the output.
+	// Selects reports whether the event goes to the output. It is called once for
+	// each event, and Append only for the event that it selected last.
 	Selects(e *publisher.Event) bool
 }
 

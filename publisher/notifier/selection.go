@@ -28,23 +28,26 @@ func (s *Selector) Select(t *publisher.Table, tags map[string]string, topic func
 type Selection struct {
 	*rules.Plan
 	body format.Plan
+
+	// What Selects found, for Append. An expression that looks at the clock could say
+	// something else when it is asked again.
+	rule   int
+	failed error
 }
 
 // Selects reports whether a rule selects the event, or cannot be evaluated: such an
 // event is given up by the deliverer, with the reason, as one that could not be
 // delivered.
 func (s *Selection) Selects(e *publisher.Event) bool {
-	rule, _ := s.Match(e)
-	return rule >= 0
+	s.rule, s.failed = s.Match(e)
+	return s.rule >= 0
 }
 
-// Append appends the frame of an event that Selects selects. The rules are asked once
-// more, so that nothing has to be kept between the two calls.
+// Append appends the frame of the event that Selects has selected last.
 func (s *Selection) Append(dst []byte, e *publisher.Event) []byte {
-	rule, err := s.Match(e)
 	failure := ""
-	if err != nil {
-		failure = err.Error()
+	if s.failed != nil {
+		failure = s.failed.Error()
 	}
-	return s.body.Append(appendFrame(dst, rule, failure), e)
+	return s.body.Append(appendFrame(dst, s.rule, failure), e)
 }
