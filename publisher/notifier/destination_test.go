@@ -457,6 +457,18 @@ func TestOfAKeyTheLastNotificationInItsWindowIsSent(t *testing.T) {
 	})
 }
 
+func TestWaitForTheIntervalIsNoWaitForATurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, store := &fakeSender{}, &fakeStore{}
+		d := destination(s, store, func(c *config.Destination) { c.Type, c.Coalesce = config.DestinationSlack, 5*time.Minute }) // maxWait is a minute
+		deliver(t, d, messages(1, oneKey))
+		deliver(t, d, messages(2, oneKey))
+		if got := s.order(); !slices.Equal(got, []int{1, 2}) || len(store.ids()) > 0 {
+			t.Errorf("sent %v, parked %v", got, store.ids())
+		}
+	})
+}
+
 func TestStopEndsEveryWait(t *testing.T) {
 	for name, make := range map[string]func() *Destination{
 		"request": func() *Destination { return destination(&fakeSender{takes: time.Hour}, &fakeStore{}, nil) },

@@ -222,6 +222,7 @@ func (d *Destination) coalesce(ctx context.Context, r *round) error {
 		return err
 	}
 	d.gather = time.Now()
+	r.begun = d.gather // to wait for the interval is no wait for a turn
 	later := make(map[string]bool)
 	for i := len(r.tasks) - 1; i >= 0; i-- {
 		t := &r.tasks[i]
