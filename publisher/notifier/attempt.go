@@ -89,9 +89,30 @@ func (d *Destination) attempt(ctx context.Context, ds []Delivery, deadline time.
 	}
 	d.o.Metrics.Request(time.Since(start), err, publisher.IsPermanent(err))
 	if after := RetryAfter(err); after > 0 {
-		d.paused.Store(time.Now().Add(after).UnixNano())
+		d.pause(after)
 	}
 	return err
+}
+
+// pause lets nothing be called for a time. Of several answers that ask for one, in
+// whatever order they come, the one that asks for the longest counts.
+func (d *Destination) pause(after time.Duration) {
+	until := time.Now().Add(after) // of the clock that nobody sets
+	for {
+		last := d.paused.Load()
+		if last != nil && !until.After(*last) || d.paused.CompareAndSwap(last, &until) {
+			return
+		}
+	}
+}
+
+// pauseLeft returns how long nothing may be called yet.
+func (d *Destination) pauseLeft() time.Duration {
+	until := d.paused.Load()
+	if until == nil {
+		return 0
+	}
+	return max(0, time.Until(*until))
 }
 
 // What ends a notification's patience without an attempt.
@@ -105,7 +126,7 @@ var (
 // zero means for ever. A pause is never longer than the time of a delivery.
 func (d *Destination) await(ctx context.Context, until time.Time) error {
 	late := func(wait time.Duration) bool { return !until.IsZero() && time.Now().Add(wait).After(until) }
-	if pause := time.Until(time.Unix(0, d.paused.Load())); pause > 0 {
+	if pause := d.pauseLeft(); pause > 0 {
 		if pause > d.o.Config.TimeBudget {
 			return errPaused
 		}

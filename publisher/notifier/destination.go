@@ -41,9 +41,8 @@ type Destination struct {
 	rules   []string
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}] // nil if it never opens
 	slots   chan struct{}                              // one for each request under way
-	// paused is until when the destination asked not to be called, in nanoseconds
-	// since the Unix epoch.
-	paused  atomic.Int64
+	// paused is until when the destination asked not to be called, nil if it never did.
+	paused  atomic.Pointer[time.Time]
 	failure atomic.Pointer[string] // the last one
 
 	// Of the caller of Deliver alone:

@@ -75,7 +75,7 @@ func (d *Destination) tryDue(ctx context.Context) error {
 
 // look tries what is due of a share, unless nothing can be tried.
 func (d *Destination) look(ctx context.Context, s Share) (int, error) {
-	if d.down() {
+	if d.down() || d.pauseLeft() > d.o.Config.TimeBudget {
 		return 0, nil
 	}
 	return d.o.Store.Due(ctx, d.name, s, parkedLimit, d.Retry)
