@@ -257,6 +257,20 @@ func TestNothingIsLostOrRepeatedWhereParkingFails(t *testing.T) {
 	})
 }
 
+func TestParkingThatRefusesHoldsInsteadOfEndingTheService(t *testing.T) {
+	store := &fakeStore{broken: publisher.Permanent(errors.New("the record is too large"))}
+	d := destination(&fakeSender{answer: failing(publisher.Permanent(errors.New("answers 400")))}, store, nil)
+	err := d.Deliver(t.Context(), messages(1, oneKey))
+	if err == nil || publisher.IsPermanent(err) || !strings.Contains(err.Error(), "the record is too large") {
+		t.Errorf("the error is %v, want one that is tried again and says why", err)
+	}
+	store.broken = nil
+	deliver(t, d, messages(1, oneKey))
+	if got := store.ids(); !slices.Equal(got, []int{1}) {
+		t.Errorf("parked %v", got)
+	}
+}
+
 func TestDroppedNotificationsHoldNothingUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &fakeSender{answer: failing(publisher.Permanent(errors.New("answers 400")))}

@@ -259,7 +259,8 @@ func (d *Destination) settle(ctx context.Context, r *round) error {
 		return fmt.Errorf("notification %s of rule %s: %s", first.ID, first.Rule, first.reason)
 	default:
 		if err := d.park(ctx, given); err != nil {
-			return fmt.Errorf("park %d notifications, the first because of %q: %w", len(given), first.reason, err)
+			// Not for good, whatever a broker says: somebody may mend it.
+			return fmt.Errorf("park %d notifications, the first because of %q: %s", len(given), first.reason, err)
 		}
 		d.o.Log.Warn("notifications could not be delivered and are parked", where...)
 		d.ended(given, metrics.OutcomeParked)
