@@ -241,15 +241,15 @@ func eachInTopic(ctx context.Context, cfg *config.Config, f parking.Filter, o Pa
 // readTopic hands over every record of the topic, from the oldest on, until nothing
 // more comes.
 func readTopic(ctx context.Context, cfg *config.Config, o ParkedOptions, take func(notifier.Parked) error) error {
-	out, err := outputNamed(cfg, cfg.Notifier.Parking.Publisher)
+	out, topic, err := parkingTopic(cfg)
 	if err != nil {
-		return fmt.Errorf("notifier.parking.publisher: %w", err)
+		return err
 	}
 	idle, stop := context.WithCancel(ctx)
 	defer stop()
 	timer := time.AfterFunc(o.Wait, stop)
 	defer timer.Stop()
-	err = tailTopic(idle, out, parkingTopic(out, cfg.Notifier.Parking), TailOptions{From: publisher.StartOldest, Log: o.Log}, func(r publisher.Received) error {
+	err = tailTopic(idle, out, topic, TailOptions{From: publisher.StartOldest, Log: o.Log}, func(r publisher.Received) error {
 		timer.Reset(o.Wait)
 		body, err := format.Decompress(r.Encoding, r.Body)
 		if err != nil {
@@ -265,16 +265,6 @@ func readTopic(ctx context.Context, cfg *config.Config, o ParkedOptions, take fu
 		err = ctx.Err()
 	}
 	return err
-}
-
-// parkingTopic is the whole name of the topic of parked deliveries, but for what
-// the broker makes of it.
-func parkingTopic(out config.Output, p config.Parking) string {
-	topic := out.TopicPrefix + p.Topic
-	if out.Topic != "" {
-		topic = out.Topic + "." + topic
-	}
-	return topic
 }
 
 // tailTopic reads one topic of an output.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -168,27 +169,58 @@ func TestTopicOfParkedDeliveriesIsReadBack(t *testing.T) {
 		func(p *config.Publisher) {
 			p.Type, p.Topic, p.Address, p.BodyCompression = config.PublisherNATS, "alerts", config.Addresses{broker.ClientURL()}, config.CompressionGzip
 		},
+		func(p *config.Publisher) {
+			p.Type, p.Topic = config.PublisherNATS, "alerts"
+			p.Embedded = &config.Embedded{Listen: freeAddress(t), StoreDir: filepath.Join(t.TempDir(), "js"), SyncInterval: time.Second}
+		},
 	} {
 		p := item("", "kept")
+		p.Oversize = config.OversizeSkip // which is about events
 		change(&p)
 		cfg, _ := configuration(t, func(c *config.Config) {
 			c.Publisher, c.Publishers = config.Default().Publisher, config.Publishers{p}
-			c.Notifier.Parking = config.Parking{Store: config.StoreTopic, Publisher: "kept", Topic: "parked"}
+			c.Notifier.Parking = config.Parking{Store: config.StoreTopic, Publisher: "kept", Topic: "not delivered"}
 		})
 		testTopic(t, cfg)
 	}
+}
+
+// freeAddress returns an address that nobody listens at.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close()
+	return l.Addr().String()
 }
 
 func testTopic(t *testing.T, cfg *config.Config) {
 	t.Helper()
 	out := cfg.Outputs()[0]
 	s := &service{cfg: cfg, log: slog.New(slog.DiscardHandler), met: metrics.New(prometheus.NewRegistry(), app), health: metrics.NewHealth(time.Now)}
-	made, err := newOutput(t.Context(), out, publisher.Content{Type: "application/json"}, s.outputHooks(out.Name))
+	defer func() { _ = s.close() }()
+	// Events go to the same publisher.
+	events, err := s.output(t.Context(), out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = made.close() }()
-	store := parking.NewTopic(made.deliverer, parkingTopic(out, cfg.Notifier.Parking))
+	event := publisher.Message{ID: parkedDelivery(t, "", 9).ID, Writer: "w", Topic: "alerts.public_t", Table: "public.t", Action: publisher.Insert, Body: []byte(`{}`)}
+	if err := events.Deliverer.Deliver(t.Context(), []publisher.Message{event}); err != nil {
+		t.Fatal(err)
+	}
+	store, err := s.topicStore(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.Type == config.PublisherNATS {
+		huge := parkedDelivery(t, "hook", 8)
+		huge.Payload = fmt.Appendf(nil, `"%s"`, strings.Repeat("x", 2<<20)) // NATS takes 1 MiB
+		if err := store.Park(t.Context(), []notifier.Parked{huge}); err == nil {
+			t.Error("what the broker does not take counts as parked")
+		}
+	}
 	// The events come in another order than they happened, and some twice.
 	for _, n := range []int{3, 1, 2, 1} {
 		if err := store.Park(t.Context(), []notifier.Parked{parkedDelivery(t, "hook", n), parkedDelivery(t, "mail", n)}); err != nil {
@@ -215,7 +247,7 @@ func testTopic(t *testing.T, cfg *config.Config) {
 	if want := (outcomes{"mail 3 ok", "mail 1 status 400"}); !slices.Equal(got, want) {
 		t.Errorf("%s: told %q, want %q", out.Type, got, want)
 	}
-	if _, err := DropParked(t.Context(), cfg, parking.Filter{}); err == nil || !strings.Contains(err.Error(), "topic parked of publisher kept") {
+	if _, err := DropParked(t.Context(), cfg, parking.Filter{}); err == nil || !strings.Contains(err.Error(), "topic not delivered of publisher kept") {
 		t.Errorf("%s: a drop returns %v", out.Type, err)
 	}
 }

@@ -44,9 +44,9 @@ func openTable(cfg *config.Config) (*parking.Table, error) {
 // topicStore opens a connection of its own to the publisher that keeps what is
 // parked: the other one has its own batches and order.
 func (s *service) topicStore(ctx context.Context) (notifier.Store, error) {
-	out, err := outputNamed(s.cfg, s.cfg.Notifier.Parking.Publisher)
+	out, topic, err := parkingTopic(s.cfg)
 	if err != nil {
-		return nil, fmt.Errorf("notifier.parking.publisher: %w", err)
+		return nil, err
 	}
 	_, content, err := format.New(format.Options{})
 	if err != nil {
@@ -57,10 +57,6 @@ func (s *service) topicStore(ctx context.Context) (notifier.Store, error) {
 		return nil, fmt.Errorf("notifier.parking: %w", err)
 	}
 	s.open = append(s.open, o)
-	topic := parkingTopic(out, s.cfg.Notifier.Parking)
-	if o.topicName != nil {
-		topic = o.topicName(topic)
-	}
 	return parking.NewTopic(o.deliverer, topic), nil
 }
 
