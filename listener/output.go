@@ -109,13 +109,13 @@ func (o *output) end(err error) {
 }
 
 // probe asks the destination whether it could deliver. Where nothing is left to
-// deliver nobody waits for the answer.
+// deliver nobody waits for the answer, but a refusal that has come counts.
 func (o *output) probe(ctx context.Context) error {
 	probeCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(o.window.closed, cancel)()
 	err := o.deliver.Deliver(probeCtx, nil)
-	if probeCtx.Err() != nil && ctx.Err() == nil {
+	if probeCtx.Err() != nil && ctx.Err() == nil && !publisher.IsPermanent(err) {
 		return nil
 	}
 	return err

@@ -209,7 +209,7 @@ func TestIdleOutputIsAskedWhetherItStillCouldDeliver(t *testing.T) {
 
 func TestRefusedOutputIsGivenNothing(t *testing.T) {
 	refusal := errors.New("no right to publish")
-	d := &shaky{ask: func() error { return refusal }}
+	d := &shaky{ask: func() error { return publisher.Permanent(refusal) }}
 	o := outputTo(d, d)
 	put(o.window, "a", "")
 	o.window.mark(0x10)

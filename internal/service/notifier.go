@@ -116,23 +116,17 @@ func payload(cfg *config.Config, n config.Notification) (format.Envelope, publis
 
 // newSender makes the sender of a destination.
 func newSender(cfg *config.Config, n config.Notification) (notifier.Sender, error) {
-	var sender notifier.Sender
 	_, content, err := payload(cfg, n)
 	if err != nil {
 		return nil, err
 	}
 	switch n.Type {
 	case config.DestinationSlack:
-		sender, err = slack.New(n)
+		return slack.New(n)
 	case config.DestinationTelegram:
-		sender, err = telegram.New(n)
-	default:
-		sender, err = webhook.New(n, content)
+		return telegram.New(n)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", n.Section, err)
-	}
-	return sender, nil
+	return webhook.New(n, content)
 }
 
 // limits are the limits of all destinations: those that send to the same place

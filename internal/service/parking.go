@@ -70,10 +70,13 @@ func (s *service) lookAfter(ctx context.Context, table *parking.Table) {
 	if err := table.Prepare(ctx); err != nil && ctx.Err() == nil {
 		s.log.Warn("notifications cannot be parked: one that fails will hold the position until they can", "error", err)
 	}
+	failing := false
 	for {
-		if err := s.takeStock(ctx, table); err != nil && ctx.Err() == nil {
+		err := s.takeStock(ctx, table)
+		if err != nil && !failing && ctx.Err() == nil {
 			s.log.Warn("parked notifications cannot be counted, trying again", "error", err)
 		}
+		failing = err != nil
 		if publisher.Sleep(ctx, stockInterval) != nil {
 			return
 		}
