@@ -22,6 +22,16 @@ import (
 // moves with each batch.
 const notificationBatch = 1024
 
+// maxBatch returns how many notifications a destination gets at once. One that
+// coalesces takes a batch in each interval, and reading waits for what is in no batch,
+// so that gets as many as there can be.
+func maxBatch(d *config.Destination) int {
+	if d.Coalesce > 0 {
+		return 0
+	}
+	return notificationBatch
+}
+
 // minNotificationWindow holds at least a few notifications of common size.
 const minNotificationWindow = 64 << 10
 
@@ -58,7 +68,7 @@ func (s *service) destinations(ctx context.Context) ([]listener.Output, error) {
 		s.beside = append(s.beside, d.Run)
 		outs = append(outs, listener.Output{
 			Name: n.Name, Route: notificationRoute(s.cfg, n, select_), Deliverer: publisher.Retry(d, 0, s.retryHooks(n.Name)),
-			Window: max(int(s.cfg.Notifier.Window)/len(all), minNotificationWindow), MaxBatch: notificationBatch,
+			Window: max(int(s.cfg.Notifier.Window)/len(all), minNotificationWindow), MaxBatch: maxBatch(&n.Destination),
 		})
 	}
 	return outs, nil

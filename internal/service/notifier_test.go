@@ -166,6 +166,25 @@ notifier:
 	}
 }
 
+func TestManyChangesOfARowInAnIntervalAreFewNotifications(t *testing.T) {
+	hook := receiver.New(t, receiver.Options{})
+	cfg, dsn := notifying(t, `notifier: {rules: [{table: t, destination: {type: webhook, url: "`+hook.URL()+`", envelope: setu, allowPrivate: true, coalesce: 3s}}]}`)
+	r := start(t, cfg, nil)
+	r.log.await(t, "streaming")
+	execute(t, dsn, "INSERT INTO t VALUES (1, '0')")
+	hook.Await(t, 1)
+	execute(t, dsn, "DO $$ BEGIN FOR i IN 1..3000 LOOP UPDATE t SET v = i WHERE id = 1; END LOOP; END $$")
+	awaitReached(t, dsn, cfg, query(t, dsn, endOfLog))
+	r.stop()
+	if err := r.end(t); err != nil {
+		t.Error(err)
+	}
+	// The insert, what of the updates came first, and the last one.
+	if n := hook.Count(); n > 3 || !strings.Contains(string(hook.Requests()[n-1].Body), "3000") {
+		t.Errorf("%d requests, the last one %s; want 3 at most, the last one of the last update", n, hook.Requests()[n-1].Body)
+	}
+}
+
 func TestPositionFollowsTheLowestDelivery(t *testing.T) {
 	release := make(chan struct{})
 	hook := receiver.New(t, receiver.Options{Answer: func(r *receiver.Request) receiver.Reply {
