@@ -163,9 +163,10 @@ func (d *Destination) circuit() gobreaker.Settings {
 		ReadyToTrip: func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= uint32(c.Failures) },
 		// What the destination refuses shows that it is there.
 		IsSuccessful: func(err error) bool { return err == nil || publisher.IsPermanent(err) },
-		// Neither a stop of ours nor its own wish for fewer requests is a failure.
+		// Neither a stop of ours nor its own wish for fewer requests is a failure, and
+		// what it was not asked shows nothing.
 		IsExcluded: func(err error) bool {
-			return errors.Is(err, context.Canceled) || errors.Is(err, errOverdue) || errors.Is(err, errPaused) || RetryAfter(err) > 0
+			return errors.Is(err, context.Canceled) || errors.Is(err, errOverdue) || errors.Is(err, errPaused) || RetryAfter(err) > 0 || IsUnsent(err)
 		},
 		OnStateChange: func(_ string, from, to gobreaker.State) { d.changed(from, to) },
 	}

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sony/gobreaker/v2"
 	"golang.org/x/time/rate"
 
 	"github.com/walherald/walherald/config"
@@ -204,6 +205,28 @@ func TestDestinationThatIsDownIsNotTriedWhileItsCircuitIsOpen(t *testing.T) {
 	})
 }
 
+func TestWhatWasNeverSentShowsNothingOfADestinationThatIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mistake := Unsent(publisher.Permanent(errors.New("template: there is no field x")))
+		s := &fakeSender{answer: func(ds []Delivery) error {
+			if ordinal(ds[0].ID)%2 == 0 {
+				return mistake
+			}
+			return errUnavailable
+		}}
+		d := destination(s, &fakeStore{}, func(c *config.Destination) { c.Concurrency, c.MaxAttempts = 1, 1 })
+		deliver(t, d, messages(9, ownKeys))
+		if !d.down() {
+			t.Fatal("five failures with mistakes of a template between them do not open the circuit")
+		}
+		time.Sleep(31 * time.Second)
+		deliver(t, d, messages(2, ownKeys)[1:])
+		if state := d.breaker.State(); state != gobreaker.StateHalfOpen {
+			t.Errorf("after a mistake of a template the circuit is %v", state)
+		}
+	})
+}
+
 func TestHeldNotificationHoldsItsKeyAndIsTriedUntilItIsTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := false
@@ -346,7 +369,7 @@ func TestWaitForTheIntervalIsNoWaitForATurn(t *testing.T) {
 }
 
 func TestStopEndsEveryWait(t *testing.T) {
-	for name, make := range map[string]func() *Destination{
+	for name, begin := range map[string]func() *Destination{
 		"request": func() *Destination { return destination(&fakeSender{takes: time.Hour}, &fakeStore{}, nil) },
 		"backoff": func() *Destination {
 			return destination(&fakeSender{answer: failing(errUnavailable)}, &fakeStore{}, nil)
@@ -362,7 +385,7 @@ func TestStopEndsEveryWait(t *testing.T) {
 			ctx, stop := context.WithTimeout(t.Context(), 500*time.Millisecond)
 			defer stop()
 			start := time.Now()
-			if err := make().Deliver(ctx, messages(20, ownKeys)); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 500*time.Millisecond {
+			if err := begin().Deliver(ctx, messages(20, ownKeys)); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 500*time.Millisecond {
 				t.Errorf("%s: ends after %v with %v", name, time.Since(start), err)
 			}
 		})

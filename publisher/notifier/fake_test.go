@@ -27,11 +27,10 @@ type fakeSender struct {
 	answer func(ds []Delivery) error // nil accepts all
 	takes  time.Duration
 
-	mu      sync.Mutex
-	sent    []sent
-	flying  int
-	most    int
-	payload map[string]bool // of accepted deliveries
+	mu     sync.Mutex
+	sent   []sent
+	flying int
+	most   int
 }
 
 func (f *fakeSender) Send(ctx context.Context, ds []Delivery) error {

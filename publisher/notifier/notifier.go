@@ -85,6 +85,27 @@ func IsNotTried(err error) bool {
 	return errors.As(err, &n)
 }
 
+// unsentError is the error of a delivery of which no request can be made.
+type unsentError struct{ err error }
+
+func (e *unsentError) Error() string { return e.err.Error() }
+func (e *unsentError) Unwrap() error { return e.err }
+
+// Unsent wraps why no request can be made of a delivery, such as a mistake of a
+// template, which says nothing of the destination. Unsent(nil) is nil.
+func Unsent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &unsentError{err}
+}
+
+// IsUnsent reports whether err says that no request can be made.
+func IsUnsent(err error) bool {
+	var u *unsentError
+	return errors.As(err, &u)
+}
+
 // Parked is a delivery that was given up in line.
 type Parked struct {
 	Delivery

@@ -260,7 +260,7 @@ func (d *Destination) settle(ctx context.Context, r *round) error {
 	default:
 		if err := d.park(ctx, given); err != nil {
 			// Not for good, whatever a broker says: somebody may mend it.
-			return fmt.Errorf("park %d notifications, the first because of %q: %s", len(given), first.reason, err)
+			return fmt.Errorf("park %d notifications, the first because of %q: %s", len(given), first.reason, err.Error())
 		}
 		d.o.Log.Warn("notifications could not be delivered and are parked", where...)
 		d.ended(given, metrics.OutcomeParked)

@@ -80,7 +80,7 @@ func (s *Sender) Send(ctx context.Context, ds []notifier.Delivery) error {
 	}
 	m, err := s.message(&ds[0])
 	if err != nil {
-		return err
+		return notifier.Unsent(err)
 	}
 	body, err := json.Marshal(m)
 	if err != nil {

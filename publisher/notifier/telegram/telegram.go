@@ -102,7 +102,7 @@ func (s *Sender) Send(ctx context.Context, ds []notifier.Delivery) error {
 	}
 	html, err := s.text(&ds[0])
 	if err != nil {
-		return err
+		return notifier.Unsent(err)
 	}
 	body, err := json.Marshal(message{ChatID: s.chat, Text: html, ParseMode: "HTML", Preview: linkPreview{IsDisabled: true}})
 	if err != nil {

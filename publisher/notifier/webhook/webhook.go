@@ -146,7 +146,7 @@ func (s *Sender) Send(ctx context.Context, ds []notifier.Delivery) error {
 	}
 	body, err := s.body(ds)
 	if err != nil {
-		return err
+		return notifier.Unsent(err)
 	}
 	answer, err := s.client.Do(ctx, s.method, s.url.Reveal(), s.headers(ds, body), body)
 	if err != nil {
