@@ -35,7 +35,8 @@ type Sender interface {
 	// Send sends deliveries in one request: one of them, or as many as the
 	// destination takes at once. Nil means that the destination has accepted all
 	// of them. An error that satisfies [publisher.IsPermanent] will be the same
-	// next time; [RetryAfter] tells when another may be mended. No error holds a
+	// next time, and one that satisfies [IsUnsent] too if nothing was sent because of
+	// the event; [RetryAfter] tells when another may be mended. No error holds a
 	// secret or data of a row. Send does not try again by itself, and heeds ctx.
 	Send(ctx context.Context, ds []Delivery) error
 	// Close gives up connections, once, after the last Send.
