@@ -130,3 +130,25 @@ func TestFailuresNameTestsThatExist(t *testing.T) {
 		t.Errorf("the lines are numbered %v, want 1 to %d", numbers, lastFailure)
 	}
 }
+
+// named is a test that a page names, or a part of one.
+var named = regexp.MustCompile("`((?:Test|Fuzz)[A-Z0-9]\\w*)(?:/\\w+)?`")
+
+func TestPagesNameTestsThatExist(t *testing.T) {
+	exist := testFunctions(t)
+	pages, err := filepath.Glob(root + "/docs/*.md")
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("the pages are not found: %v", err)
+	}
+	for _, page := range append(pages, root+"/README.md", root+"/ARCHITECTURE.md") {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range named.FindAllSubmatch(text, -1) {
+			if exist[string(name[1])] == nil {
+				t.Errorf("%s names %s, which does not exist", filepath.Base(page), name[1])
+			}
+		}
+	}
+}
