@@ -3,6 +3,7 @@ package text
 import (
 	"fmt"
 	"reflect"
+	"regexp"
 	"strings"
 	"text/template"
 	"time"
@@ -27,6 +28,9 @@ func functions(escape func(string) string) template.FuncMap {
 		"print":   func(vs ...any) (string, error) { return format(fmt.Sprint, asString, vs) },
 		"println": func(vs ...any) (string, error) { return format(fmt.Sprintln, asString, vs) },
 		"printf": func(layout string, vs ...any) (string, error) {
+			if err := narrow(layout); err != nil {
+				return "", err
+			}
 			return format(func(vs ...any) string { return fmt.Sprintf(layout, vs...) }, asFormatted, vs)
 		},
 
@@ -105,6 +109,18 @@ func format(sprint func(...any) string, as func(any) any, vs []any) (string, err
 	}
 	text := sprint(all...)
 	return text, fits(len(text))
+}
+
+// wide is a verb whose width or precision has more than three digits, or is an argument.
+var wide = regexp.MustCompile(`%[^A-Za-z%]*(\d{4}|\*)`)
+
+// narrow returns an error for a layout of printf by which package fmt would write more
+// than a template may hold before anybody could count. A layout can be a value.
+func narrow(layout string) error {
+	if wide.MatchString(layout) {
+		return mistakef("printf takes widths and precisions of three digits at most")
+	}
+	return fits(len(layout) + 1000*strings.Count(layout, "%"))
 }
 
 func asString(v any) any    { return String(v) }
