@@ -73,6 +73,15 @@ func (f *parkedFlags) parse(needed bool) error {
 	return nil
 }
 
+// load reads the flags and the configuration.
+func (f *parkedFlags) load(path string, needed bool) (*config.Config, error) {
+	if err := f.parse(needed); err != nil {
+		return nil, err
+	}
+	cfg, err := config.Load(path)
+	return cfg, failed(err)
+}
+
 func (f *parkedFlags) options(cmd *cobra.Command) service.ParkedOptions {
 	return service.ParkedOptions{Wait: f.wait, Log: slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))}
 }
@@ -85,12 +94,9 @@ func parkedListCommand(path *string) *cobra.Command {
 		Short: "List parked notifications, the earliest event first; changes nothing",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := f.parse(false); err != nil {
-				return err
-			}
-			cfg, err := config.Load(*path)
+			cfg, err := f.load(*path, false)
 			if err != nil {
-				return &runError{err: err}
+				return err
 			}
 			all, err := service.ListParked(cmd.Context(), cfg, f.filter, f.options(cmd))
 			if err != nil {
@@ -155,12 +161,9 @@ func parkedRetryCommand(path *string) *cobra.Command {
 		Short: "Deliver parked notifications now, one attempt each, and say what came of it",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := f.parse(true); err != nil {
-				return err
-			}
-			cfg, err := config.Load(*path)
+			cfg, err := f.load(*path, true)
 			if err != nil {
-				return &runError{err: err}
+				return err
 			}
 			t := tally{w: cmd.OutOrStdout()}
 			if err := service.RetryParked(cmd.Context(), cfg, f.filter, f.options(cmd), t.count); err != nil {
@@ -182,12 +185,9 @@ func parkedDropCommand(path *string) *cobra.Command {
 		Short: "Give up parked notifications: they are never delivered",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := f.parse(true); err != nil {
-				return err
-			}
-			cfg, err := config.Load(*path)
+			cfg, err := f.load(*path, true)
 			if err != nil {
-				return &runError{err: err}
+				return err
 			}
 			if yes || cfg.Notifier.Parking.Store == config.StoreTopic { // which says that it cannot
 				n, err := service.DropParked(cmd.Context(), cfg, f.filter)
