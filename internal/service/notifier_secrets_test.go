@@ -219,7 +219,7 @@ func (h *hiding) all(t *testing.T) {
 	h.add("stranger", "https", receiver.New(t, receiver.Options{TLS: server}).Addr(), "")
 	h.add("wanting", "https", receiver.New(t, receiver.Options{TLS: wanting}).Addr(), "")
 	h.add("plain", "https", plain.Addr(), "")
-	h.add("tls", "http", receiver.New(t, receiver.Options{TLS: server}).Addr(), "")
+	h.add("tls", "http", receiver.New(t, receiver.Options{TLS: server.Clone()}).Addr(), "")
 	h.add("private", "http", plain.Addr(), ", allowPrivate: false")
 	h.add("nobody", "http", strings.TrimPrefix(strings.TrimSuffix(nowhere(t), "/hook"), "http://"), "")
 	h.add("nameless", "http", "nobody.invalid", "")
