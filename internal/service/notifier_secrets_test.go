@@ -213,13 +213,13 @@ func (h *hiding) all(t *testing.T) {
 	}
 	authority := testcert.New(t)
 	cert, _ := authority.Issue("receiver")
-	server := &tls.Config{Certificates: []tls.Certificate{cert}}
+	server := func() *tls.Config { return &tls.Config{Certificates: []tls.Certificate{cert}} } // which its receiver changes
 	wanting := &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: authority.Pool()}
 	plain := receiver.New(t, receiver.Options{})
-	h.add("stranger", "https", receiver.New(t, receiver.Options{TLS: server}).Addr(), "")
+	h.add("stranger", "https", receiver.New(t, receiver.Options{TLS: server()}).Addr(), "")
 	h.add("wanting", "https", receiver.New(t, receiver.Options{TLS: wanting}).Addr(), "")
 	h.add("plain", "https", plain.Addr(), "")
-	h.add("tls", "http", receiver.New(t, receiver.Options{TLS: server.Clone()}).Addr(), "")
+	h.add("tls", "http", receiver.New(t, receiver.Options{TLS: server()}).Addr(), "")
 	h.add("private", "http", plain.Addr(), ", allowPrivate: false")
 	h.add("nobody", "http", strings.TrimPrefix(strings.TrimSuffix(nowhere(t), "/hook"), "http://"), "")
 	h.add("nameless", "http", "nobody.invalid", "")
