@@ -256,6 +256,28 @@ func TestHeldNotificationHoldsItsKeyAndIsTriedUntilItIsTaken(t *testing.T) {
 	})
 }
 
+// Events can be read again, and rules then select others between the same two.
+func TestAnotherBatchIsNotTakenForTheOneThatFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeSender{answer: func(ds []Delivery) error {
+			if ordinal(ds[0].ID) == 1 {
+				return errUnavailable
+			}
+			return nil
+		}}
+		d := destination(s, nil, func(c *config.Destination) { c.OnFailure = config.OnFailureHold })
+		all := messages(4, ownKeys)
+		if err := d.Deliver(t.Context(), []publisher.Message{all[0], all[1], all[3]}); err == nil {
+			t.Fatal("nothing is held")
+		}
+		s.answer = nil
+		deliver(t, d, []publisher.Message{all[0], all[2], all[3]})
+		if !slices.Contains(s.order(), 3) {
+			t.Errorf("sent are %v, and never 3", s.order())
+		}
+	})
+}
+
 func TestNothingIsLostOrRepeatedWhereParkingFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, store := &fakeSender{}, &fakeStore{broken: errors.New("no room")}

@@ -68,8 +68,12 @@ func (r *round) of(batch []publisher.Message) bool {
 	if r == nil || len(r.tasks) != len(batch) {
 		return false
 	}
-	last := len(batch) - 1
-	return r.tasks[0].ID == batch[0].ID && r.tasks[last].ID == batch[last].ID
+	for i := range batch {
+		if r.tasks[i].ID != batch[i].ID {
+			return false
+		}
+	}
+	return true
 }
 
 // lane is a row of tasks that are delivered one after another.
