@@ -190,16 +190,17 @@ func HugeBody(code int, n int64) Reply {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(code)
 		block := make([]byte, 32<<10)
-		for n != 0 {
+		left := n // of this response
+		for left != 0 {
 			part := block
-			if n > 0 && n < int64(len(part)) {
-				part = part[:n]
+			if left > 0 && left < int64(len(part)) {
+				part = part[:left]
 			}
 			if _, err := w.Write(part); err != nil {
 				return
 			}
-			if n > 0 {
-				n -= int64(len(part))
+			if left > 0 {
+				left -= int64(len(part))
 			}
 		}
 	}
