@@ -173,6 +173,9 @@ func (ck *checker) parking(c *Config) {
 	case StoreTopic:
 		ck.required(at("topic"), p.Topic)
 		ck.parkingPublisher(at("publisher"), p.Publisher, c.Outputs())
+		own := len(p.Schedule) > 0 && !slices.Equal(p.Schedule, Default().Notifier.Parking.Schedule)
+		ck.when(own, at("schedule"), "works with store table only; remove it")
+		ck.when(p.MaxAge > 0, at("maxAge"), "works with store table only, and the topic has a retention of its own; remove it")
 	}
 	for i, d := range p.Schedule {
 		ck.positive(entry(at("schedule"), strconv.Itoa(i)), d)

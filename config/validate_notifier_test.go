@@ -151,6 +151,8 @@ func TestParkingIsCheckedForAPlaceThatKeepsThings(t *testing.T) {
 		{"publisher of a table", parking(func(p *Parking) { p.Publisher = "nats" }), "notifier.parking.publisher: works with store topic only"},
 		{"topic of a table", parking(func(p *Parking) { p.Topic = "t" }), "notifier.parking.topic: works with store topic only"},
 		{"topic", topic("nats"), ""},
+		{"schedule of a topic", func(c *Config) { topic("nats")(c); c.Notifier.Parking.Schedule = []time.Duration{1} }, "notifier.parking.schedule: works with store table only"},
+		{"age in a topic", func(c *Config) { topic("nats")(c); c.Notifier.Parking.MaxAge = 1 }, "notifier.parking.maxAge: works with store table only"},
 		{"no topic", parking(func(p *Parking) { p.Store, p.Publisher = StoreTopic, "nats" }), "notifier.parking.topic: is required"},
 		{"no publisher", topic(""), "notifier.parking.publisher: is required; set it in the file or as WAL_NOTIFIER_PARKING_PUBLISHER"},
 		{"misspelt publisher", topic("nast"), `notifier.parking.publisher: is not the name of a publisher with a broker or of type file; did you mean "nats"?`},
