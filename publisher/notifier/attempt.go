@@ -43,10 +43,7 @@ func (d *Destination) attempts(ctx context.Context, ds []Delivery, begun time.Ti
 		if err := d.await(ctx, turn); err != nil {
 			return err
 		}
-		if attempt == 1 {
-			deadline = time.Now().Add(c.TimeBudget)
-		}
-		err := d.attempt(ctx, ds, deadline)
+		err := d.attempt(ctx, ds, &deadline)
 		if err == nil || ctx.Err() != nil || publisher.IsPermanent(err) {
 			return err
 		}
@@ -72,17 +69,21 @@ func (d *Destination) down() bool {
 	return d.breaker != nil && d.breaker.State() == gobreaker.StateOpen
 }
 
-// attempt makes one request, in a slot.
-func (d *Destination) attempt(ctx context.Context, ds []Delivery, deadline time.Time) error {
+// attempt makes one request, in a slot. The first one of a delivery sets the deadline
+// of all of them: to wait for a slot, which parked ones take too, is not part of it.
+func (d *Destination) attempt(ctx context.Context, ds []Delivery, deadline *time.Time) error {
 	select {
 	case d.slots <- struct{}{}:
 		defer func() { <-d.slots }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	within, cancel := context.WithDeadline(ctx, deadline)
-	defer cancel()
 	start := time.Now()
+	if deadline.IsZero() {
+		*deadline = start.Add(d.o.Config.TimeBudget)
+	}
+	within, cancel := context.WithDeadline(ctx, *deadline)
+	defer cancel()
 	err := d.o.Sender.Send(within, ds)
 	if ctx.Err() != nil && err != nil {
 		return ctx.Err()

@@ -90,7 +90,7 @@ func (d *Destination) Retry(ctx context.Context, p Parked) error {
 	if err != nil {
 		return NotTried(err)
 	}
-	err = d.attempt(ctx, []Delivery{p.Delivery}, time.Now().Add(d.o.Config.TimeBudget))
+	err = d.attempt(ctx, []Delivery{p.Delivery}, new(time.Time))
 	d.judge(done, err)
 	if err == nil {
 		d.o.Metrics.Ended(p.Rule, metrics.OutcomeRedelivered, 1)

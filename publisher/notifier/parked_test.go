@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/publisher"
 )
 
@@ -61,6 +62,20 @@ func TestParkedNotificationsAreLeftAloneDuringALongPause(t *testing.T) {
 		time.Sleep(time.Hour)
 		if n, err := d.look(t.Context(), Share{}); n != 3 || err != nil {
 			t.Errorf("%d are looked at after the pause: %v", n, err)
+		}
+	})
+}
+
+func TestSlotThatAParkedOneTakesCostsNoTimeOfADelivery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, store := &fakeSender{takes: 20 * time.Second}, &fakeStore{}
+		d := destination(s, store, func(c *config.Destination) { c.Concurrency = 1 }) // and 30 s for a delivery
+		retried := make(chan error, 1)
+		go func() { retried <- d.Retry(t.Context(), Parked{Delivery: Delivery{ID: id(9)}}) }()
+		synctest.Wait()
+		deliver(t, d, messages(1, oneKey))
+		if err := <-retried; err != nil || !slices.Equal(s.order(), []int{9, 1}) || len(store.ids()) > 0 {
+			t.Errorf("sent %v, parked %v: %v", s.order(), store.ids(), err)
 		}
 	})
 }

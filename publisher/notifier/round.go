@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -212,7 +213,7 @@ const maxReason = 500
 
 func reason(err error) string {
 	text := err.Error()
-	return text[:min(len(text), maxReason)]
+	return strings.ToValidUTF8(text[:min(len(text), maxReason)], "")
 }
 
 // coalesce waits, if the destination coalesces, until it may send again, and then

@@ -5,16 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strings"
 
 	"github.com/walherald/walherald/publisher"
 	"github.com/walherald/walherald/publisher/notifier"
 	"github.com/walherald/walherald/publisher/notifier/httpsend"
 )
-
-// word is the form of Slack's errors. Nothing else of an answer is shown.
-var word = regexp.MustCompile(`^[a-z_]{1,64}$`)
 
 // passing are the errors that another attempt may mend.
 var passing = map[string]bool{
@@ -95,7 +91,7 @@ func described(said string) string {
 	return said
 }
 
-// reported returns the error that a body reports, if its form is that of one, and the
+// reported returns the error that a body reports, if it is one of Slack's, and the
 // member ok if it has one: {"ok":false,"error":"…"} is the answer of a method, a plain
 // word that of a webhook.
 func reported(body []byte) (said string, ok *bool) {
@@ -107,8 +103,8 @@ func reported(body []byte) (said string, ok *bool) {
 	if json.Unmarshal(body, &answer) == nil && answer.OK != nil {
 		said, ok = answer.Error, answer.OK
 	}
-	if !word.MatchString(said) {
-		said = ""
+	if remedies[said] == "" && !passing[said] {
+		said = "" // it can be anything, such as a secret that is sent back
 	}
 	return said, ok
 }

@@ -210,7 +210,7 @@ func TestAnswersMeanWhatSlackSays(t *testing.T) {
 		{200, `{"ok":false,"error":"internal_error"}`, "internal_error", false},
 		{200, `{"ok":false,"error":"not_in_channel"}`, "not_in_channel: invite the bot to the channel", true},
 		{200, `{"ok":false,"error":"invalid_auth"}`, "invalid_auth: set token", true},
-		{200, `{"ok":false,"error":"something_new"}`, "something_new", true},
+		{200, `{"ok":false,"error":"something_new"}`, "does not say why", true},
 		{200, `{"ok":false,"error":"` + private + `"}`, "does not say why", true},
 		{404, "no_service", "slack answers 404 Not Found: no_service: the webhook was removed", true},
 		{400, "invalid_payload", "invalid_payload: Slack does not understand", true},
