@@ -31,6 +31,8 @@ func fixed() *results {
 			{msgIDName, "walherald to JetStream, message ids", spread{99_999, 90_000, 110_000}, spread{3, 3, 4}, one(61)},
 			{ceilingName, "publisher alone, fast ingest", spread{250_000, 240_000, 260_000}, spread{1, 1, 1}, one(25)},
 			{ceilingNATSName, "plain client, JetStream, message ids", one(110_000), one(2), one(30)},
+			{rulesDiscardName, "walherald, discard, 100 rules that never match", one(200_000), one(3), one(31)},
+			{rulesJetStreamName, "walherald to JetStream, 100 rules that never match", one(230_000), one(3), one(61)},
 			{kafkaName, "walherald to Kafka", spread{151_000, 150_000, 152_000}, one(2.1), spread{70, 60, 80}},
 			{ceilingKafkaName, "plain client, Kafka", one(170_000), one(1.2), one(90)},
 			{fanoutDiscardName, "walherald to discard and JetStream at once", one(239_000), one(1.6), one(62)},
@@ -56,6 +58,11 @@ func fixed() *results {
 				Name: loneKafkaName, Title: "Kafka", Planned: 1000, Confirmed: 1000, Rate: 100,
 				P50: 2 * time.Millisecond, P99: 4 * time.Millisecond, Max: 5 * time.Millisecond,
 			},
+		},
+		Notifications: []notification{
+			{Name: webhookName, Title: "one endpoint", Deliveries: 20_000, Rate: spread{1100, 990, 1200}, Peak: one(47)},
+			{Name: webhookFiveName, Title: "five endpoints", Deliveries: 20_000, Rate: one(150), Peak: one(70)},
+			{Name: webhookDeadName, Title: "five endpoints and a dead one", Deliveries: 20_000, Rate: one(120), Peak: one(80)},
 		},
 		Encodings: []encoding{
 			{fromRow.title, spread{239.96, 230, 260.5}, spread{0, 0, 1}, true},

@@ -135,7 +135,9 @@ func notHTTP(format string) receiver.Reply {
 func failures() map[string]receiver.Reply {
 	uri := func(r *http.Request) string { return r.RequestURI }
 	auth := func(r *http.Request) string { return r.Header.Get("Authorization") }
+	word := func(r *http.Request) string { return r.Header.Get("X-Word") }
 	all := map[string]receiver.Reply{
+		"says-word": refuse(200, word), "denies-word": refuse(400, word), "plain-word": say(404, word),
 		"delayed": receiver.Header("Retry-After", "1800", echo(429)), "huge": receiver.HugeBody(400, 1<<20), "reset": receiver.Reset(),
 		"early": receiver.CloseEarly(), "cut": receiver.CutBody(500), "hang": receiver.Hang(nil),
 		"says-uri": refuse(200, uri), "says-auth": refuse(200, auth),
