@@ -39,11 +39,15 @@ func (d *Destination) attempts(ctx context.Context, ds []Delivery, begun time.Ti
 	if wait := c.Wait(); wait > 0 {
 		turn = begun.Add(wait)
 	}
+	var err error // of the last attempt
 	for attempt := 1; ; attempt++ {
-		if err := d.await(ctx, turn); err != nil {
-			return err
+		switch late := d.await(ctx, turn); {
+		case late != nil && (err == nil || ctx.Err() != nil):
+			return late
+		case late != nil:
+			return fmt.Errorf("%d attempts, and no turn for another within timeBudget %v: %w", attempt-1, c.TimeBudget, err)
 		}
-		err := d.attempt(ctx, ds, &deadline)
+		err = d.attempt(ctx, ds, &deadline)
 		if err == nil || ctx.Err() != nil || publisher.IsPermanent(err) {
 			return err
 		}

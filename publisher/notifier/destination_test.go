@@ -349,6 +349,22 @@ func TestLimitsAreKeptAndWhatWouldWaitTooLongIsParked(t *testing.T) {
 	})
 }
 
+func TestAttemptThatGetsNoTurnLeavesTheFailureOfTheOneBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &fakeStore{}
+		d := destination(&fakeSender{answer: failing(errUnavailable)}, store, func(c *config.Destination) {
+			c.Circuit.Failures = 1
+		}, rate.NewLimiter(.02, 1)) // a turn every 50 s, and 30 s for a delivery
+		deliver(t, d, messages(1, oneKey))
+		if reason := store.parked[0].Reason; !strings.Contains(reason, errUnavailable.Error()) || !strings.Contains(reason, "1 attempts, and no turn") {
+			t.Errorf("the reason is %q", reason)
+		}
+		if !d.down() {
+			t.Error("it does not count as a failure")
+		}
+	})
+}
+
 func TestLimitWithoutMaxWaitParksNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, store := &fakeSender{}, &fakeStore{}
