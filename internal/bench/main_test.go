@@ -55,7 +55,7 @@ func small(t *testing.T, only string) *bench {
 	t.Helper()
 	b := &bench{
 		opts: options{
-			rows: 2500, slow: 1500, big: 3000, runs: 2, tables: 300, tableRows: 2500,
+			rows: 2500, slow: 1500, big: 3000, runs: 2, tables: 300, tableRows: 2500, notify: accounts,
 			latency: 200 * time.Millisecond, lone: 200 * time.Millisecond, encoding: 10 * time.Millisecond,
 			only: regexp.MustCompile(only),
 		},
@@ -100,6 +100,14 @@ func TestEveryLineIsMeasured(t *testing.T) {
 	for _, l := range r.Latencies {
 		if want := pick(l.Name == latencyName, 200, 20); l.Planned != int(want) || l.Confirmed+l.Missed != l.Planned {
 			t.Errorf("latency: %+v", l)
+		}
+	}
+	if len(r.Notifications) != len(notifyingLines()) {
+		t.Errorf("%d lines of notifications, want %d", len(r.Notifications), len(notifyingLines()))
+	}
+	for _, n := range r.Notifications {
+		if n.Rate.Min <= 0 || n.Deliveries != accounts {
+			t.Errorf("notifications: %+v", n)
 		}
 	}
 	if len(r.Encodings) != len(encodings()) {

@@ -44,8 +44,8 @@ type notifying struct {
 func notifyingLines() []notifying {
 	return []notifying{
 		{webhookName, "one endpoint, concurrency 64", 1, 64, false},
-		{webhookFiveName, "five endpoints, concurrency 8", 5, 8, false},
-		{webhookDeadName, "five endpoints, concurrency 8, and one that is dead", 5, 8, true},
+		{webhookFiveName, "five endpoints, concurrency 16", 5, 16, false},
+		{webhookDeadName, "five endpoints, concurrency 16, and one that is dead", 5, 16, true},
 	}
 }
 
