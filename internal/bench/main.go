@@ -77,7 +77,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.IntVar(&o.runs, "runs", 3, "runs of each throughput line; the table shows the median")
 	flags.IntVar(&o.tables, "tables", 5000, "tables of the lines with many tables in turn; 0 leaves these out")
 	flags.IntVar(&o.tableRows, "tablerows", 1_000_000, "rows of the lines with many tables, each to the next table, in transactions of 1,000")
-	flags.IntVar(&o.notify, "notify", 20_000, "changes of the lines of notifications, each for every endpoint; 0 leaves these out")
+	flags.IntVar(&o.notify, "notify", 10_000, "changes of the lines of notifications, each for every endpoint; 0 leaves these out")
 	flags.DurationVar(&o.latency, "latency", 20*time.Second, "how long latency at 1,000 transactions a second is measured; 0 leaves it out")
 	flags.DurationVar(&o.lone, "lone", 10*time.Second, "how long latency of lone changes is measured for each broker; 0 leaves it out")
 	flags.DurationVar(&o.encoding, "encoding", time.Second, "how long each run of the encoding takes; 0 leaves it out")

@@ -74,9 +74,12 @@ func (s *service) destinations(ctx context.Context) ([]listener.Output, error) {
 	return outs, nil
 }
 
-// notificationRoute is what a destination's events are routed by.
+// notificationRoute is what a destination's events are routed by. Its own rules alone
+// decide what goes there, so listener.discardUnmatched does not.
 func notificationRoute(cfg *config.Config, n config.Notification, sel selectFunc) listener.Route {
-	return listener.Route{Section: n.Section, Rules: cfg.Listener.TopicRules(), Database: cfg.Database.Name, Tags: cfg.Tags, Select: sel}
+	topics := cfg.Listener.TopicRules()
+	topics.DiscardUnmatched = false
+	return listener.Route{Section: n.Section, Rules: topics, Database: cfg.Database.Name, Tags: cfg.Tags, Select: sel}
 }
 
 // selectFunc is the type of listener.Route.Select.

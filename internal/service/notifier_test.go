@@ -185,6 +185,18 @@ func TestManyChangesOfARowInAnIntervalAreFewNotifications(t *testing.T) {
 	}
 }
 
+func TestRuleSeesWhatNoTopicIsFor(t *testing.T) {
+	hook := receiver.New(t, receiver.Options{})
+	cfg, dsn := notifying(t, fmt.Sprintf(`
+notifier: {rules: [{table: t, destination: {type: webhook, url: "%s", allowPrivate: true}}]}
+`, hook.URL()))
+	cfg.Listener.TopicsMap, cfg.Listener.DiscardUnmatched = config.TopicsMap{{Match: "public_other", Topic: "other"}}, true
+	r := start(t, cfg, nil)
+	r.log.await(t, "streaming")
+	execute(t, dsn, "INSERT INTO t VALUES (1, 'x')")
+	hook.Await(t, 1)
+}
+
 func TestPositionFollowsTheLowestDelivery(t *testing.T) {
 	release := make(chan struct{})
 	hook := receiver.New(t, receiver.Options{Answer: func(r *receiver.Request) receiver.Reply {
