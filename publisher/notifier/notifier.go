@@ -37,7 +37,8 @@ type Sender interface {
 	// of them. An error that satisfies [publisher.IsPermanent] will be the same
 	// next time, and one that satisfies [IsUnsent] too if nothing was sent because of
 	// the event; [RetryAfter] tells when another may be mended. No error holds a
-	// secret or data of a row. Send does not try again by itself, and heeds ctx.
+	// secret or data of a row. Send does not try again by itself, heeds ctx, and uses
+	// nothing of ds once it has returned.
 	Send(ctx context.Context, ds []Delivery) error
 	// Close gives up connections, once, after the last Send.
 	Close() error

@@ -138,8 +138,10 @@ func (c *Client) Close() {
 // Do makes one request and returns what was answered, whatever the status: see
 // [Answer.Err]. header may be nil; Host in it replaces the URL's, User-Agent is
 // walherald unless it is there, and a user in the URL becomes basic authorization. An
-// error means that there was no answer. It satisfies [publisher.IsPermanent] only for
-// an address that may not be called and for a request that cannot be made.
+// error means that there was no answer. The body must not be changed, even after Do has
+// returned: an endpoint can answer before it has read all of it. The error satisfies
+// [publisher.IsPermanent] only for an address that may not be called and for a request
+// that cannot be made.
 func (c *Client) Do(ctx context.Context, method, url string, header http.Header, body []byte) (Answer, error) {
 	within, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()

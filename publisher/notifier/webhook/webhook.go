@@ -39,6 +39,7 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -178,7 +179,9 @@ func (s *Sender) body(ds []notifier.Delivery) ([]byte, error) {
 	case len(ds) > 1:
 		return nil, publisher.Permanent(errors.New("make webhook: it takes one event at once; set batch"))
 	case s.template == nil:
-		return ds[0].Payload, nil
+		// The memory of a payload is used again after Send, and package http may read a
+		// body for a moment longer than the answer takes to come.
+		return bytes.Clone(ds[0].Payload), nil
 	}
 	body, err := s.template.Execute(&ds[0])
 	if err != nil {
