@@ -52,13 +52,17 @@ func (s *service) topicStore(ctx context.Context) (notifier.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	o, err := newOutput(ctx, out, content, s.outputHooks("parking"))
+	o, err := newOutput(ctx, out, content, s.outputHooks(parkingName))
 	if err != nil {
 		return nil, fmt.Errorf("notifier.parking: %w", err)
 	}
 	s.open = append(s.open, o)
 	return parking.NewTopic(o.deliverer, topic), nil
 }
+
+// parkingName is what the broker of the parking is called in logs and metrics: no
+// output can have a name with a dot.
+const parkingName = "notifier.parking"
 
 // stockInterval is how often what is parked is counted, and what is too old given
 // up.
