@@ -434,6 +434,7 @@ func FuzzFramesAreTakenApartWithoutPanic(f *testing.F) {
 	f.Add(append(appendFrame(nil, 300, "why"), "payload"...), 301)
 	f.Add([]byte{0, 0x80}, 1)
 	f.Fuzz(func(t *testing.T, b []byte, rules int) {
+		rules = max(rules, 0)
 		got, err := parseFrame(b, rules)
 		if err == nil && (got.rule < 0 || got.rule >= rules) {
 			t.Errorf("rule %d of %d", got.rule, rules)

@@ -112,8 +112,9 @@ func cut(s string, n int) string {
 		return s
 	}
 	head := s[:end]
-	if open := strings.LastIndexByte(head, '<'); open > strings.LastIndexByte(head, '>') {
-		head = head[:open]
+	closed := strings.LastIndexByte(head, '>') + 1
+	if open := strings.IndexByte(head[closed:], '<'); open >= 0 {
+		head = head[:closed+open]
 	}
 	if amp := strings.LastIndexByte(head, '&'); amp > strings.LastIndexByte(head, ';') && len(head)-amp < len("&amp;") {
 		head = head[:amp]
