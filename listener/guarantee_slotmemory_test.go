@@ -346,3 +346,32 @@ func TestServerShutsDownWithoutWaitingForWalherald(t *testing.T) {
 	guaranteeSame(t, guaranteeLines(t, sink.awaitAccepted(s.ctx, t, 2)),
 		[]string{"INSERT public.t map[id:1] map[]", "INSERT public.t map[id:2] map[]"})
 }
+
+func TestPositionThatOnlyTheMemoryKnowsIsNotTakenForOneOfTheSlot(t *testing.T) {
+	s := pgShared(t)
+	s.exec("CREATE TABLE t (id int PRIMARY KEY)")
+	s.readOnce(1)
+	// One is killed between the memory, which it wrote, and the server, which it was
+	// about to tell.
+	s.exec("CREATE TABLE more ()",
+		"SELECT setval('walherald."+quoteIdent(s.cfg.SlotName)+"', (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint)")
+	ahead := s.remembers()
+	if at := s.confirmed(); at >= ahead {
+		t.Fatalf("the slot is at %s, not behind %s", at, ahead)
+	}
+	// The next one begins where the memory is, and is killed before it has told anything.
+	r := s.newRun(newGuaranteeSink())
+	lk := s.link()
+	if _, err := r.prepare(s.ctx, lk); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.openMemory(s.ctx, 0); err != nil {
+		t.Fatal(err)
+	}
+	r.sql.close()
+	// The one after that goes on.
+	sink := newGuaranteeSink()
+	s.stream(sink)
+	s.exec("INSERT INTO t VALUES (2)")
+	guaranteeSame(t, guaranteeLines(t, sink.awaitAccepted(s.ctx, t, 1)), []string{"INSERT public.t map[id:2] map[]"})
+}

@@ -33,6 +33,8 @@ type keeper struct {
 	walsender uint32
 	// written is the position in the memory.
 	written pgoutput.LSN
+	// reached is the position that the slot had when this session began.
+	reached pgoutput.LSN
 	// eventful is the end of the last confirmed commit that had an event.
 	eventful pgoutput.LSN
 	// events says that there was one since.
@@ -111,6 +113,13 @@ func (l *Listener) due(urgent bool) (*memory, uint32, pgoutput.LSN) {
 	return nil, 0, 0
 }
 
+// slotReached returns the position that the slot had when the session began.
+func (l *Listener) slotReached() pgoutput.LSN {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.keeper.reached
+}
+
 // remember writes the memory if that is due, and lets the server be told.
 func (l *Listener) remember(ctx context.Context, urgent bool) {
 	m, walsender, lsn := l.due(urgent)
@@ -120,7 +129,7 @@ func (l *Listener) remember(ctx context.Context, urgent bool) {
 	}
 	err := m.write(ctx, lsn, walsender)
 	if sqlState(err) == "42P01" || sqlState(err) == codeNoSchema { // somebody dropped it
-		err = m.open(ctx, l.id, lsn)
+		err = m.open(ctx, l.id, lsn, l.slotReached())
 	}
 	l.mu.Lock()
 	if err == nil {
@@ -173,7 +182,7 @@ func (l *Listener) openMemory(ctx context.Context, walsender uint32) error {
 		return nil
 	}
 	m, confirmed := &memory{l.sql, l.cfg.Schema, l.cfg.SlotName}, l.flush()
-	err := m.open(ctx, l.id, confirmed)
+	err := m.open(ctx, l.id, confirmed, l.reached)
 	switch {
 	case err == nil:
 	case memoryRefused(err) && l.recalled:
@@ -192,7 +201,8 @@ func (l *Listener) openMemory(ctx context.Context, walsender uint32) error {
 	l.recalled = true
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.keeper.memory, l.keeper.walsender, l.keeper.written, l.keeper.used = m, walsender, confirmed, time.Now()
+	l.keeper.memory, l.keeper.walsender, l.keeper.used = m, walsender, time.Now()
+	l.keeper.written, l.keeper.reached = confirmed, l.reached
 	return nil
 }
 

@@ -134,6 +134,7 @@ type reign struct {
 	queuedID publisher.ID // the last event put into the window
 	streamed bool         // there was a stream already
 	recalled bool         // there is a slot memory
+	reached  pgoutput.LSN // what the slot had reached when it was read last
 	// undescribed is where a change of a table came that was not described.
 	undescribed pgoutput.LSN
 

@@ -35,7 +35,8 @@ type memoryNote struct {
 	System   string `json:"system"`
 	Database string `json:"database"`
 	Timeline int32  `json:"timeline"`
-	// From is the position at which it was begun to be read then.
+	// From is the position that the slot itself had reached then: it is never further
+	// back again.
 	From string `json:"from"`
 	// Started is when that server had been started.
 	Started string `json:"started"`
@@ -75,8 +76,9 @@ func (m *memory) read(ctx context.Context) (remembered, error) {
 }
 
 // open makes the memory where there is none and notes that the slot is read
-// from lsn on.
-func (m *memory) open(ctx context.Context, id identity, lsn pgoutput.LSN) error {
+// from lsn on, and what it had reached by itself: who is killed before it tells the
+// server leaves the slot there.
+func (m *memory) open(ctx context.Context, id identity, lsn, reached pgoutput.LSN) error {
 	rows, err := m.sql.query(ctx, `SELECT pg_catalog.pg_postmaster_start_time(),
 		EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = `+quoteLiteral(m.schema)+")")
 	if err != nil {
@@ -86,7 +88,7 @@ func (m *memory) open(ctx context.Context, id identity, lsn pgoutput.LSN) error 
 		return errNoAnswer
 	}
 	started, schemaExists := rows[0][0], rows[0][1] == "t"
-	note, err := json.Marshal(memoryNote{System: id.system, Database: id.database, Timeline: id.timeline, From: lsn.String(), Started: started})
+	note, err := json.Marshal(memoryNote{System: id.system, Database: id.database, Timeline: id.timeline, From: reached.String(), Started: started})
 	if err != nil {
 		return err
 	}

@@ -54,8 +54,9 @@ func (l *Listener) prepare(ctx context.Context, lk *link) (publication string, e
 	if err != nil {
 		return "", err
 	}
+	l.reached = start.reached
 	if !l.streamed {
-		l.begins(start)
+		l.begins(start.at)
 	}
 	return publication, nil
 }

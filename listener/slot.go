@@ -51,46 +51,53 @@ func (l *link) readSlot(ctx context.Context, name string) (slotState, error) {
 	return s, nil
 }
 
+// beginning is where reading a slot begins.
+type beginning struct {
+	// at is the position, reached the one that the slot itself has reached. The
+	// former can be ahead: the memory is written before the server is told.
+	at, reached pgoutput.LSN
+}
+
 // prepareSlot makes sure that publication and slot exist, made in this order:
 // the server looks a publication up as of the change it decodes, so a slot
 // that is older than its publication could never be read. It returns the
-// publication's name and the position that reading begins at.
-func (l *link) prepareSlot(ctx context.Context, cfg config.Listener, h history, tell func(what, name string)) (string, pgoutput.LSN, error) {
+// publication's name and where reading begins.
+func (l *link) prepareSlot(ctx context.Context, cfg config.Listener, h history, tell func(what, name string)) (string, beginning, error) {
 	publication, exists, err := l.choosePublication(ctx, cfg.Publication)
 	if err != nil {
-		return "", 0, err
+		return "", beginning{}, err
 	}
 	slot, err := l.readSlot(ctx, cfg.SlotName)
 	if err != nil {
-		return "", 0, err
+		return "", beginning{}, err
 	}
 	if err := l.judgeSlot(cfg.SlotName, slot, publication, exists); err != nil {
-		return "", 0, err
+		return "", beginning{}, err
 	}
 	// Read after the slot: a walherald that reads the slot now writes its memory
 	// first.
 	known, err := h(ctx)
 	if err != nil {
-		return "", 0, err
+		return "", beginning{}, err
 	}
 	gap := known.gap(cfg.SlotName, slot, l.end)
 	if gap != nil && gap.at != known.accepted {
-		return "", 0, gap.refuse()
+		return "", beginning{}, gap.refuse()
 	}
 	if err := l.canServe(ctx, cfg, exists, publication); err != nil {
-		return "", 0, err
+		return "", beginning{}, err
 	}
 	if err := l.preparePublication(ctx, publication, exists, cfg.Publication, tell); err != nil {
-		return "", 0, err
+		return "", beginning{}, err
 	}
 	if gap != nil {
 		tell("gap accepted: "+gap.what, cfg.SlotName)
 		known.lsn = 0 // go on where the slot is
 	}
 	if slot, err = l.settleSlot(ctx, cfg, slot, tell); err != nil {
-		return "", 0, err
+		return "", beginning{}, err
 	}
-	return publication, max(slot.confirmed, known.lsn), nil
+	return publication, beginning{max(slot.confirmed, known.lsn), slot.confirmed}, nil
 }
 
 // canServe refuses a server that lacks what is asked for, and a standby that
