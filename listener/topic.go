@@ -57,7 +57,8 @@ func newTopicMaker(route Route) (*topicMaker, error) {
 	return m, nil
 }
 
-// fill sets the topics of the actions that pass, and stops those that have none. It is an error if the template makes no topic.
+// fill sets the topics of the actions that pass, and stops those that have none. It
+// is an error if the template makes no topic.
 func (m *topicMaker) fill(p *outPlan, schema, table string) error {
 	part, matched := m.matched(schema + "_" + table)
 	for a := range p.pass {

@@ -13,8 +13,8 @@ import (
 // in bytes: it keeps a window of tiny messages from being a window of slices.
 const messageOverhead = 160
 
-// maxBatch bounds the messages of a batch, if the output sets no bound. More gain no speed, and what a
-// fault makes us send again stays small.
+// maxBatch bounds the messages of a batch, if the output sets no bound. More gain no
+// speed, and what a fault makes us send again stays small.
 const maxBatch = 8192
 
 // signalBytes is how much of a flood is gathered before the output is woken.
@@ -82,8 +82,8 @@ func (w *window) full() bool {
 }
 
 // append encodes an event's key and body into the window, by the output's plan of
-// the table; m brings the rest of the message. The filler has seen that the window is not
-// full. It returns key and body as they are in the window, where they stay until
+// the table; m brings the rest of the message. The filler has seen that the window is
+// not full. It returns key and body as they are in the window, where they stay until
 // the filler's next append.
 func (w *window) append(m publisher.Message, p *outPlan, e *publisher.Event) encoded {
 	w.mu.Lock()

@@ -1,5 +1,22 @@
 // Package notifier delivers changes that rules select to webhooks and to people,
 // under the same position as the brokers.
+//
+// A [Selector] belongs to the reader: it decides, by the rules, which events go to one
+// destination, and frames them with what the rules said. A [Destination] belongs to
+// the output of that destination: it takes batches of frames and returns from Deliver
+// once each notification of a batch has come to an end, which is one of these:
+//
+//   - The [Sender] sent it and the other side accepted it.
+//   - It was given up (attempts or time are used up, the answer was a refusal, the
+//     circuit is open, its turn did not come) and the [Store] has it durably, to be
+//     tried again by Run or by hand; or it was dropped, if that is configured.
+//   - A later one of its key took its place, if the destination coalesces.
+//
+// Otherwise Deliver fails, nothing is confirmed, and the batch comes again: what came
+// to an end is not repeated as long as the process lives. After a crash it is, with
+// equal ids. The notifications of a row follow each other; a parked one comes after
+// newer ones. What kind of request a notification becomes is the affair of the folders
+// below this one (webhook, slack, telegram), as is where it is parked (parking).
 package notifier
 
 import (
