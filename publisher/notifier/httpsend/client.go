@@ -167,11 +167,20 @@ func (c *Client) Do(ctx context.Context, method, url string, header http.Header,
 	return Answer{Status: resp.StatusCode, Header: resp.Header, Body: text[:min(len(text), MaxBody)]}, nil
 }
 
-// request makes a request. Errors do not quote the URL.
-func request(ctx context.Context, method, address string, header http.Header, body []byte) (*http.Request, error) {
+// ParseURL parses an address that requests can be made to. The error does not quote it.
+func ParseURL(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		return nil, publisher.Permanent(errors.New("make request: the url is no http or https URL with a host"))
+		return nil, errors.New("the url is no http or https URL with a host")
+	}
+	return u, nil
+}
+
+// request makes a request. Errors do not quote the URL.
+func request(ctx context.Context, method, address string, header http.Header, body []byte) (*http.Request, error) {
+	u, err := ParseURL(address)
+	if err != nil {
+		return nil, publisher.Permanent(fmt.Errorf("make request: %w", err))
 	}
 	req, err := http.NewRequestWithContext(ctx, method, u.Scheme+"://"+u.Host, bytes.NewReader(body))
 	if err != nil {

@@ -28,9 +28,9 @@ const (
 // both sides agree on TLS. No request is sent, so nothing is said of what would be
 // answered. Errors are as those of [Client.Do]. The files of Config are read again.
 func (c *Client) Probe(ctx context.Context, address string) error {
-	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		return publisher.Permanent(errors.New("the url is no http or https URL with a host"))
+	u, err := ParseURL(address)
+	if err != nil {
+		return publisher.Permanent(err)
 	}
 	bound := min(probeTime, c.cfg.Timeout)
 	within, cancel := context.WithTimeout(ctx, bound)

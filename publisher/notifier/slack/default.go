@@ -70,11 +70,7 @@ func value(v any, n int) string {
 	if text.IsNull(v) {
 		return "_NULL_"
 	}
-	s := text.String(v)
-	if strings.TrimSpace(s) == "" {
-		s = `"` + s + `"` // so that there is something to see
-	}
-	return code(s, n)
+	return code(text.Visible(v), n)
 }
 
 // code shows s literally: between backticks Slack finds no markup. Those of s itself

@@ -60,11 +60,7 @@ func value(v any, n int) string {
 	if text.IsNull(v) {
 		return "<i>NULL</i>"
 	}
-	s := text.String(v)
-	if strings.TrimSpace(s) == "" {
-		s = `"` + s + `"` // so that there is something to see
-	}
-	return code(s, n)
+	return code(text.Visible(v), n)
 }
 
 // code shows s literally, in one line: in code Telegram looks for no mentions and

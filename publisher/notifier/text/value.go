@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -58,6 +59,16 @@ func withNull(v any) any {
 		}
 	}
 	return v
+}
+
+// Visible is String, but of blanks alone, which it puts in quotes so that there is
+// something to see.
+func Visible(v any) string {
+	s := String(v)
+	if strings.TrimSpace(s) == "" {
+		return `"` + s + `"`
+	}
+	return s
 }
 
 // String returns v as messages show it: text as it is, a number with all its

@@ -78,8 +78,8 @@ type Sender struct {
 // payloads are; those for a template are in the envelope walherald, not compressed.
 // Errors begin with the configuration key at fault and quote no secret.
 func New(n config.Notification, content publisher.Content) (*Sender, error) {
-	u, err := url.Parse(n.URL.Reveal())
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+	u, err := httpsend.ParseURL(n.URL.Reveal())
+	if err != nil {
 		return nil, fmt.Errorf("%s.url: must be an http or https URL with a host", n.Section)
 	}
 	s := &Sender{method: n.Method, url: n.URL, host: u.Host, content: content, batch: n.Batch > 1, now: time.Now}
