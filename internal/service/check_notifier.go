@@ -208,8 +208,7 @@ func remedyFor(path string) string {
 // parking looks at the table of what is parked, if there is to be one. That a topic
 // can be written to is found out of its publisher.
 func (c *notifierCheck) parking(ctx context.Context) config.Findings {
-	parks := func(n config.Notification) bool { return n.OnFailure == config.OnFailurePark }
-	if !slices.ContainsFunc(c.all, parks) || c.cfg.Notifier.Parking.Store == config.StoreTopic {
+	if !anyParks(c.all) || c.cfg.Notifier.Parking.Store == config.StoreTopic {
 		return nil
 	}
 	table, err := openTable(c.cfg)

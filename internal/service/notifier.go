@@ -48,7 +48,7 @@ func (s *service) destinations(ctx context.Context) ([]listener.Output, error) {
 	limits := newLimits()
 	var outs []listener.Output
 	for _, n := range all {
-		select_, err := selectionOf(s.cfg, n, s.blind)
+		selection, err := selectionOf(s.cfg, n, s.blind)
 		if err != nil {
 			return nil, err
 		}
@@ -67,7 +67,7 @@ func (s *service) destinations(ctx context.Context) ([]listener.Output, error) {
 		s.open = append(s.open, &output{deliverer: d})
 		s.beside = append(s.beside, d.Run)
 		outs = append(outs, listener.Output{
-			Name: n.Name, Route: notificationRoute(s.cfg, n, select_), Deliverer: publisher.Retry(d, 0, s.retryHooks(n.Name)),
+			Name: n.Name, Route: notificationRoute(s.cfg, n, selection), Deliverer: publisher.Retry(d, 0, s.retryHooks(n.Name)),
 			Window: max(int(s.cfg.Notifier.Window)/len(all), minNotificationWindow), MaxBatch: maxBatch(&n.Destination),
 		})
 	}
@@ -113,10 +113,7 @@ func (s *service) blind(rule, table, column string) {
 
 // payload makes the envelope of what a destination's sender is given.
 func payload(cfg *config.Config, n config.Notification) (format.Envelope, publisher.Content, error) {
-	o := format.Options{
-		Envelope: n.Envelope, CloudEvents: n.CloudEvents,
-		Source: format.Source{Host: cfg.Database.Host, Database: cfg.Database.Name, Slot: cfg.Listener.SlotName},
-	}
+	o := format.Options{Envelope: n.Envelope, CloudEvents: n.CloudEvents, Source: sourceOf(cfg)}
 	if n.Type != config.DestinationWebhook || n.Template != "" {
 		o.Envelope, o.CloudEvents = format.EnvelopeWalherald, format.CloudEventsStructured // which templates read
 	}

@@ -249,7 +249,7 @@ func readTopic(ctx context.Context, cfg *config.Config, o ParkedOptions, take fu
 	defer stop()
 	timer := time.AfterFunc(o.Wait, stop)
 	defer timer.Stop()
-	err = tailTopic(idle, out, topic, TailOptions{From: publisher.StartOldest, Log: o.Log}, func(r publisher.Received) error {
+	err = tailTopics(idle, out, topic, []string{topic}, TailOptions{From: publisher.StartOldest, Log: o.Log}, func(r publisher.Received) error {
 		timer.Reset(o.Wait)
 		body, err := format.Decompress(r.Encoding, r.Body)
 		if err != nil {
@@ -265,21 +265,4 @@ func readTopic(ctx context.Context, cfg *config.Config, o ParkedOptions, take fu
 		err = ctx.Err()
 	}
 	return err
-}
-
-// tailTopic reads one topic of an output.
-func tailTopic(ctx context.Context, out config.Output, topic string, o TailOptions, emit func(publisher.Received) error) error {
-	switch out.Type {
-	case config.PublisherNATS:
-		return tailNATS(ctx, out, topic, o, emit)
-	case config.PublisherKafka:
-		return tailKafka(ctx, out, topic, o, emit)
-	case config.PublisherRabbitMQ:
-		return tailRabbitMQ(ctx, out, []string{topic}, o, emit)
-	case config.PublisherPubSub:
-		return tailPubSub(ctx, out, topic, o, emit)
-	case config.PublisherFile:
-		return tailFile(ctx, out, o, emit)
-	}
-	return fmt.Errorf("%s.type: %s keeps nothing that could be read back", out.Section, out.Type)
 }

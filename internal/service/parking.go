@@ -14,10 +14,14 @@ import (
 	"github.com/walherald/walherald/publisher/notifier/parking"
 )
 
+// anyParks reports whether a destination parks what it cannot deliver.
+func anyParks(all []config.Notification) bool {
+	return slices.ContainsFunc(all, func(n config.Notification) bool { return n.OnFailure == config.OnFailurePark })
+}
+
 // store opens where deliveries are parked; nil if no destination parks any.
 func (s *service) store(ctx context.Context, all []config.Notification) (notifier.Store, error) {
-	parks := func(n config.Notification) bool { return n.OnFailure == config.OnFailurePark }
-	if !slices.ContainsFunc(all, parks) {
+	if !anyParks(all) {
 		return nil, nil
 	}
 	if s.cfg.Notifier.Parking.Store == config.StoreTopic {
@@ -28,7 +32,7 @@ func (s *service) store(ctx context.Context, all []config.Notification) (notifie
 		return nil, err
 	}
 	s.open = append(s.open, &output{deliverer: publisher.Discard{}, stop: table.Close})
-	s.beside = append(s.beside, func(ctx context.Context) { s.lookAfter(ctx, table) })
+	s.beside = append(s.beside, func(ctx context.Context) { s.lookAfter(ctx, table, all) })
 	return table, nil
 }
 
@@ -70,13 +74,13 @@ const stockInterval = 15 * time.Second
 
 // lookAfter makes the table, so that a right that is missing shows before the first
 // failure, shows what is parked and gives up what is too old, until ctx ends.
-func (s *service) lookAfter(ctx context.Context, table *parking.Table) {
+func (s *service) lookAfter(ctx context.Context, table *parking.Table, all []config.Notification) {
 	if err := table.Prepare(ctx); err != nil && ctx.Err() == nil {
 		s.log.Warn("notifications cannot be parked: one that fails will hold the position until they can", "error", err)
 	}
 	failing := false
 	for {
-		err := s.takeStock(ctx, table)
+		err := s.takeStock(ctx, table, all)
 		if err != nil && !failing && ctx.Err() == nil {
 			s.log.Warn("parked notifications cannot be counted, trying again", "error", err)
 		}
@@ -87,7 +91,7 @@ func (s *service) lookAfter(ctx context.Context, table *parking.Table) {
 	}
 }
 
-func (s *service) takeStock(ctx context.Context, table *parking.Table) error {
+func (s *service) takeStock(ctx context.Context, table *parking.Table, all []config.Notification) error {
 	maxAge := s.cfg.Notifier.Parking.MaxAge
 	gone, err := table.Expire(ctx, maxAge)
 	if err != nil {
@@ -102,7 +106,7 @@ func (s *service) takeStock(ctx context.Context, table *parking.Table) error {
 	if err != nil {
 		return err
 	}
-	for _, n := range s.cfg.Notifications() {
+	for _, n := range all {
 		held := stock[n.Name]
 		age := time.Duration(0)
 		if held.Number > 0 {

@@ -160,12 +160,17 @@ func route(cfg *config.Config, out config.Output) listener.Route {
 func newEnvelope(cfg *config.Config, out config.Output) (format.Envelope, publisher.Content, error) {
 	e, content, err := format.New(format.Options{
 		Envelope: out.Envelope, CloudEvents: out.CloudEvents, Compression: out.BodyCompression,
-		Source: format.Source{Host: cfg.Database.Host, Database: cfg.Database.Name, Slot: cfg.Listener.SlotName},
+		Source: sourceOf(cfg),
 	})
 	if err != nil {
 		return nil, content, fmt.Errorf("%s: %w", out.Section, err)
 	}
 	return e, content, nil
+}
+
+// sourceOf is what envelopes say of where changes come from.
+func sourceOf(cfg *config.Config) format.Source {
+	return format.Source{Host: cfg.Database.Host, Database: cfg.Database.Name, Slot: cfg.Listener.SlotName}
 }
 
 // retryHooks show in log, health and metrics how delivering goes.

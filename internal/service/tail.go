@@ -30,13 +30,19 @@ func Tail(ctx context.Context, cfg *config.Config, o TailOptions, emit func(publ
 	}
 	// What all topics of the output begin with.
 	prefix := out.Topic + "." + out.TopicPrefix
+	return tailTopics(ctx, out, prefix, topics(cfg, out), o, emit)
+}
+
+// tailTopics is Tail for the topics of an output that begin with prefix, or, where
+// the broker has to be told them, match one of the patterns.
+func tailTopics(ctx context.Context, out config.Output, prefix string, patterns []string, o TailOptions, emit func(publisher.Received) error) error {
 	switch out.Type {
 	case config.PublisherNATS:
 		return tailNATS(ctx, out, prefix, o, emit)
 	case config.PublisherKafka:
 		return tailKafka(ctx, out, prefix, o, emit)
 	case config.PublisherRabbitMQ:
-		return tailRabbitMQ(ctx, out, topics(cfg, out), o, emit)
+		return tailRabbitMQ(ctx, out, patterns, o, emit)
 	case config.PublisherPubSub:
 		return tailPubSub(ctx, out, prefix, o, emit)
 	case config.PublisherFile:
