@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/walherald/walherald/publisher"
@@ -28,7 +29,7 @@ const (
 // ingest writes the batch as one fast ingest batch and returns nil once the
 // server has said that it stores all of it.
 func (s *session) ingest(ctx context.Context, batch []publisher.Message) error {
-	s.batches++
+	s.nextBatch()
 	replies, ids := s.ingestStrings(batch)
 	out := newOutgoing(s.p.beside)
 	stall := newStall()
@@ -67,10 +68,23 @@ func (s *session) ingest(ctx context.Context, batch []publisher.Message) error {
 	}
 }
 
-// ended judges the acknowledgement that ends a batch of n messages.
+// nextBatch names the next batch. To the server the one token before the flow is all
+// that tells batches of a stream apart, whoever writes them, and it keeps one that was
+// abandoned for a while: the name has to be unique beyond the session.
+func (s *session) nextBatch() {
+	s.batches++
+	token := s.inbox[strings.LastIndexByte(s.inbox, '.')+1:]
+	s.batch = s.inbox + "." + token + "-" + strconv.FormatUint(s.batches, 10) + "."
+}
+
+// ended judges the acknowledgement that ends a batch of n messages. One that names a
+// place before which the batch cannot end is not about this batch.
 func (s *session) ended(ack pubAck, n int) error {
 	if int(ack.Count) != n {
 		return fmt.Errorf("ingest batch: server stored %d of %d messages", ack.Count, n)
+	}
+	if least := s.lastSeq + uint64(n); ack.Seq < least {
+		return fmt.Errorf("ingest batch: server says it ends at sequence %d, which cannot be before %d", ack.Seq, least)
 	}
 	s.lastSeq = ack.Seq
 	s.expect = false
@@ -99,20 +113,12 @@ func (s *session) ingestAck(ctx context.Context, stall *time.Timer) (pubAck, err
 }
 
 // ofCurrentBatch reports whether a reply subject is one of the current batch.
-func (s *session) ofCurrentBatch(subject string) bool {
-	prefix := len(s.inbox) + 1
-	if len(subject) <= prefix {
-		return false
-	}
-	want := strconv.AppendUint(nil, s.batches, 10)
-	rest := subject[prefix:]
-	return len(rest) > len(want) && rest[:len(want)] == string(want) && rest[len(want)] == '.'
-}
+func (s *session) ofCurrentBatch(subject string) bool { return strings.HasPrefix(subject, s.batch) }
 
 // ingestStrings prepares the reply subject and the id of each message.
 func (s *session) ingestStrings(batch []publisher.Message) (replies, ids *texts) {
 	replies, ids = s.texts()
-	head := fmt.Sprintf("%s.%d.%d.fail.", s.inbox, s.batches, ingestFlow)
+	head := fmt.Sprintf("%s%d.fail.", s.batch, ingestFlow)
 	for i := range batch {
 		op := opAppend
 		switch i {

@@ -57,6 +57,7 @@ type session struct {
 
 	subjects map[string]bool // subjects known to be taken by the stream
 	batches  uint64          // numbers ingest batches
+	batch    string          // what the reply subjects of the current one begin with
 	replies  texts           // of the current batch
 	ids      texts
 }

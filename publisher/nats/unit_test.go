@@ -9,6 +9,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"pgregory.net/rapid"
+
+	"github.com/walherald/walherald/publisher"
 )
 
 func TestSubjectFiltersMatchAsInNATS(t *testing.T) {
@@ -129,14 +131,38 @@ func TestOnlyTheWholeBatchCounts(t *testing.T) {
 	}
 }
 
+func TestAnswerToAnEarlierBatchOfTheSameSizeIsNotTakenForThisOnes(t *testing.T) {
+	s := &session{expect: true, lastSeq: 10}
+	if err := s.ended(pubAck{Seq: 10, Count: 5}, 5); err == nil {
+		t.Error("5 messages behind sequence 10 are taken to end there")
+	}
+}
+
 func TestRepliesOfAnEarlierBatchAreNotTakenForThisOnes(t *testing.T) {
-	s := &session{inbox: "_INBOX.abc", batches: 12}
+	s := &session{inbox: "_INBOX.abc", batches: 11}
+	s.nextBatch()
 	for subject, want := range map[string]bool{
-		"_INBOX.abc.12.500.fail.1.0.$FI": true, "_INBOX.abc.1.500.fail.1.0.$FI": false, "_INBOX.abc.2.500.fail.1.0.$FI": false,
-		"_INBOX.abc.11.500.fail.1.0.$FI": false, "_INBOX.abc.120.500.fail.1.0.$FI": false, "_INBOX.abc.": false, "_INBOX.abc": false,
+		"_INBOX.abc.abc-12.500.fail.1.0.$FI": true, "_INBOX.abc.abc-1.500.fail.1.0.$FI": false, "_INBOX.abc.abc-2.500.fail.1.0.$FI": false,
+		"_INBOX.abc.abc-11.500.fail.1.0.$FI": false, "_INBOX.abc.abc-120.500.fail.1.0.$FI": false, "_INBOX.abc.": false, "_INBOX.abc": false,
 	} {
 		if got := s.ofCurrentBatch(subject); got != want {
 			t.Errorf("%s: %v, want %v", subject, got, want)
 		}
+	}
+}
+
+// The server tells the batches of a stream apart by one token of the reply subject
+// alone, and keeps those that were abandoned.
+func TestBatchesOfDifferentSessionsHaveDifferentNames(t *testing.T) {
+	token := func(inbox string) string {
+		s := &session{inbox: inbox}
+		s.nextBatch()
+		replies, _ := s.ingestStrings([]publisher.Message{{}, {}})
+		parts := strings.Split(replies.next(), ".")
+		return parts[len(parts)-6] // before flow, gap mode, sequence, operation and $FI
+	}
+	first, second := token("_INBOX.abc"), token("_INBOX.abd")
+	if first == second || first == "" || len(token(nats.NewInbox())) > 64 {
+		t.Errorf("the batches of two sessions are %q and %q", first, second)
 	}
 }
