@@ -269,6 +269,37 @@ type Logger struct {
 type Monitoring struct {
 	// SentryDSN is where errors are reported; empty means nowhere.
 	SentryDSN Secret `yaml:"sentryDSN"`
+	// Environment is what Sentry and traces call this installation, such as
+	// production.
+	Environment string `yaml:"environment"`
 	// PromAddr serves /metrics; empty means none.
 	PromAddr string `yaml:"promAddr"`
+	// Address serves the page and the HTTP API, probes and metrics among it; AddressOff
+	// means nowhere. [DefaultAddress] gives way where it is taken.
+	Address string `yaml:"address"`
+	// Token is what a request to Address has to show that changes something or asks
+	// for parked notifications; where it is empty there are no such requests.
+	Token Secret `yaml:"token"`
+	// Pprof serves /debug/pprof at Address (package net/http/pprof).
+	Pprof bool `yaml:"pprof"`
+	// MaxSeries bounds the tables, and the pairs of subject and table, that have a
+	// series of their own in metrics; what comes later counts as "_other".
+	MaxSeries int     `yaml:"maxSeries"`
+	Tracing   Tracing `yaml:"tracing"`
+}
+
+const (
+	// DefaultAddress is where the page is without a word about it: on loopback.
+	DefaultAddress = "127.0.0.1:8084"
+	// AddressOff in Monitoring.Address means nowhere.
+	AddressOff = "off"
+)
+
+// Tracing says where OpenTelemetry traces go.
+type Tracing struct {
+	// Endpoint is the URL of a collector that takes OTLP over HTTP, such as
+	// http://collector:4318; empty means no traces.
+	Endpoint string `yaml:"endpoint"`
+	// Ratio is the share of batches that are traced, 0 to 1.
+	Ratio float64 `yaml:"ratio"`
 }

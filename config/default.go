@@ -21,7 +21,8 @@ func Default() Config {
 			Window:  8 << 20,
 			Parking: Parking{Store: StoreTable, Schedule: defaultSchedule()},
 		},
-		Logger: Logger{Level: "info", Fmt: "json"},
+		Logger:     Logger{Level: "info", Fmt: "json"},
+		Monitoring: Monitoring{Address: DefaultAddress, MaxSeries: 1000, Tracing: Tracing{Ratio: 1}},
 	}
 }
 

@@ -68,7 +68,7 @@ func TestEveryKeyCanBeSetByItsVariable(t *testing.T) {
 		"[]string": "x", "config.Addresses": "x", "map[string]string": "{x: y}",
 		"map[string][]string": "{x: [y]}", "config.TopicsMap": "{x: y}", "config.Masks": "[{table: t, column: c, with: null}]",
 		"config.Publishers": "[{type: discard}]", "config.Destinations": "[{type: slack}]", "config.Rules": "[{table: t}]",
-		"[]time.Duration": "7s",
+		"[]time.Duration": "7s", "float64": "0.5",
 	}
 	for _, k := range schema {
 		for _, name := range k.env {

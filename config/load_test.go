@@ -74,7 +74,7 @@ func TestEveryWalListenerKeyIsTakenOver(t *testing.T) {
 		Publisher:  rabbit,
 		Notifier:   Default().Notifier,
 		Logger:     Logger{"debug", "text"},
-		Monitoring: Monitoring{"https://key@sentry.example.org/1", ":2112"},
+		Monitoring: Monitoring{SentryDSN: "https://key@sentry.example.org/1", PromAddr: ":2112", Address: DefaultAddress, MaxSeries: 1000, Tracing: Tracing{Ratio: 1}},
 		Tags:       map[string]string{"Region": "eu-west-1", "team": "7"},
 	}
 	if !reflect.DeepEqual(*got, want) {

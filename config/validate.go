@@ -36,9 +36,7 @@ func (c *Config) check() Problems {
 	ck.notifier(c)
 	ck.oneOf("logger.level", c.Logger.Level, "debug", "info", "warn", "error")
 	ck.oneOf("logger.fmt", c.Logger.Fmt, "json", "text")
-	if c.Monitoring.PromAddr != "" {
-		ck.hostPort("monitoring.promAddr", c.Monitoring.PromAddr)
-	}
+	ck.monitoring(&c.Monitoring)
 	return ck.problems
 }
 

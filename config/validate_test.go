@@ -161,6 +161,12 @@ func TestEveryRuleIsReportedAtItsPath(t *testing.T) {
 		{"format", func(c *Config) { c.Logger.Fmt = "xml" }, "logger.fmt: is none of json, text"},
 		{"metrics without a port", func(c *Config) { c.Monitoring.PromAddr = "2112" }, "monitoring.promAddr: must be host:port"},
 		{"metrics on a named port", func(c *Config) { c.Monitoring.PromAddr = ":http" }, "monitoring.promAddr: must be host:port"},
+		{"page without a port", func(c *Config) { c.Monitoring.Address = "localhost" }, "monitoring.address: must be host:port"},
+		{"page nowhere", func(c *Config) { c.Monitoring.Address = AddressOff }, ""},
+		{"short token", func(c *Config) { c.Monitoring.Token = "short" }, "monitoring.token: must have at least 16 characters"},
+		{"no series", func(c *Config) { c.Monitoring.MaxSeries = 0 }, "monitoring.maxSeries: must be at least 1"},
+		{"traces to no URL", func(c *Config) { c.Monitoring.Tracing.Endpoint = "collector:4318" }, "monitoring.tracing.endpoint: must be a URL"},
+		{"too many traces", func(c *Config) { c.Monitoring.Tracing.Ratio = 2 }, "monitoring.tracing.ratio: must be from 0 to 1"},
 		{"metrics on IPv6", func(c *Config) { c.Monitoring.PromAddr = "[::1]:2112" }, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -191,6 +197,7 @@ func TestValidateReportsEverythingAtOnce(t *testing.T) {
 		"publisher.type", "publisher.exchangeKind", "publisher.oversize", "publisher.envelope", "publisher.cloudEvents",
 		"publisher.bodyCompression", "publisher.kafka.sasl", "publisher.kafka.compression", "publisher.pubsub.maxBatchMessages",
 		"publisher.pubsub.maxBatchBytes", "publisher.nats.replicas", "publisher.nats.storage", "notifier.parking.store", "logger.level", "logger.fmt",
+		"monitoring.address", "monitoring.maxSeries",
 	}
 	if !slices.Equal(paths, want) {
 		t.Errorf("got  %q\nwant %q", paths, want)
