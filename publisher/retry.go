@@ -51,6 +51,7 @@ func (r *retrier) Deliver(ctx context.Context, batch []Message) error {
 		case ctx.Err() != nil, IsPermanent(err):
 			return err
 		}
+		traceFailed(ctx, err)
 		again := pause.NextBackOff()
 		if r.hooks.Failed != nil {
 			var first *Message
