@@ -12,7 +12,8 @@
 //
 // Around each body stand headers: the attributes walherald-… of package
 // publisher, content-type, content-encoding if the body is compressed, and in
-// CloudEvents' binary mode the attributes ce_….
+// CloudEvents' binary mode the attributes ce_…; and traceparent where the batch
+// is traced ([publisher.TraceParent]).
 //
 // # What a fault can do
 //
@@ -228,7 +229,7 @@ func (p *Publisher) route(ctx context.Context, batch []publisher.Message) error 
 	}
 	p.active = p.active[:0]
 	var t *topic
-	held := 0
+	held, trace := 0, publisher.TraceParent(ctx)
 	for i := range batch {
 		m := &batch[i]
 		if t == nil || t.name != m.Topic {
@@ -245,7 +246,7 @@ func (p *Publisher) route(ctx context.Context, batch []publisher.Message) error 
 			continue
 		}
 		if len(part.queue) == 0 {
-			p.active = append(p.active, part)
+			p.active, part.trace = append(p.active, part), trace
 		}
 		part.queue = append(part.queue, int32(i))
 	}

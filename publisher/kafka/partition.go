@@ -26,7 +26,13 @@ type partition struct {
 	// confirmed, so that it may be stored or not, or be on its way. Nothing else
 	// is sent with the same sequence number and epoch.
 	sent span
+	// sentTrace is the header traceparent of the records that were written last,
+	// which are those of sent if there are any.
+	sentTrace string
 
+	// trace is the header traceparent of the current batch; empty if it is not
+	// traced, or if a message is too large with it.
+	trace string
 	// queue is the places in the current batch of what is for this partition, of
 	// which the first done are behind us.
 	queue []int32
@@ -123,13 +129,17 @@ func (p *partition) resends(batch []publisher.Message) bool {
 }
 
 // encode writes the next messages as one batch of records and returns how many
-// they are. What was sent and is not confirmed is written as it was.
+// they are. What was sent and is not confirmed is written as it was, also where
+// the batch has a trace of its own by now.
 func (p *partition) encode(e *encoder, batch []publisher.Message) (n int) {
 	rest, full := p.rest(), cmp.Or(p.full, p.topic.full)
 	resend := p.resends(batch)
 	if resend {
 		rest = rest[:p.sent.n]
+	} else {
+		p.sentTrace = p.trace
 	}
+	e.trace = p.sentTrace
 	e.begin()
 	for n < len(rest) {
 		before := e.size()

@@ -284,8 +284,12 @@ func (p *Publisher) tooLarge(part *partition, batch []publisher.Message, n, size
 	if part.sent.n > 0 { // it will not be sent again as it was
 		p.renew(part)
 	}
-	if n > 1 {
+	switch {
+	case n > 1:
 		part.full = size / 2
+		return
+	case part.sentTrace != "": // a trace is not to cost a message
+		part.trace = ""
 		return
 	}
 	m := &batch[part.rest()[0]]

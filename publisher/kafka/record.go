@@ -57,6 +57,7 @@ type encoder struct {
 	atText       []byte // never nil
 	lsn          [20]byte
 	headerPrefix [5][]byte
+	trace        string // header traceparent of the batch; empty for none
 }
 
 func newEncoder(content publisher.Content, compression compress.Compression) *encoder {
@@ -201,16 +202,16 @@ func putLength(b []byte, start int) []byte {
 func (e *encoder) appendHeaders(b []byte, m *publisher.Message) []byte {
 	if e.content.CloudEvents != nil {
 		e.attributes = e.content.Attributes(e.attributes[:0], m, "ce_")
-		b = binary.AppendVarint(b, int64(len(e.attributes)+e.constants))
+		b = binary.AppendVarint(b, int64(len(e.attributes)+e.others()))
 		for _, a := range e.attributes {
 			b = appendText(appendText(b, a.Name), a.Value)
 		}
-		return append(b, e.constant...)
+		return e.appendOthers(b)
 	}
 	if m.CommitTime != e.at {
 		e.at, e.atText = m.CommitTime, publisher.AppendTime(e.atText[:0], m.CommitTime)
 	}
-	b = binary.AppendVarint(b, int64(len(e.headerPrefix)+e.constants))
+	b = binary.AppendVarint(b, int64(len(e.headerPrefix)+e.others()))
 	b = append(b, e.headerPrefix[0]...)
 	b = binary.AppendVarint(b, int64(len("01234567-0123-0123-0123-0123456789ab")))
 	b, _ = m.ID.AppendText(b)
@@ -218,7 +219,24 @@ func (e *encoder) appendHeaders(b []byte, m *publisher.Message) []byte {
 	b = appendText(append(b, e.headerPrefix[2]...), m.Action.String())
 	b = appendText(append(b, e.headerPrefix[3]...), publisher.AppendLSN(e.lsn[:0], m.ID.LSN()))
 	b = appendText(append(b, e.headerPrefix[4]...), e.atText)
-	return append(b, e.constant...)
+	return e.appendOthers(b)
+}
+
+// others is how many headers there are beside the attributes.
+func (e *encoder) others() int {
+	if e.trace == "" {
+		return e.constants
+	}
+	return e.constants + 1
+}
+
+// appendOthers appends the headers beside the attributes.
+func (e *encoder) appendOthers(b []byte) []byte {
+	b = append(b, e.constant...)
+	if e.trace == "" {
+		return b
+	}
+	return appendText(appendText(b, publisher.HeaderTraceParent), e.trace)
 }
 
 // appendText appends a length and the bytes.

@@ -32,7 +32,7 @@
 // are in the envelope already, and as headers they would cost more than the rest
 // of walherald does. Content-Type, Content-Encoding and the attributes of
 // CloudEvents in binary mode are written where a consumer could not read the body
-// without them.
+// without them, and traceparent where the batch is traced ([publisher.TraceParent]).
 //
 // A session never reconnects by itself: one connection means one order. When
 // it is lost the session is over and the next Deliver opens another.

@@ -15,11 +15,12 @@ type outgoing struct {
 	msg    nats.Msg
 	id     []string
 	beside *beside // or nil
+	parent []string
 }
 
 func newOutgoing(b *beside) *outgoing {
 	id := []string{""}
-	return &outgoing{id: id, msg: nats.Msg{Header: nats.Header{HeaderID: id}}, beside: b}
+	return &outgoing{id: id, parent: []string{""}, msg: nats.Msg{Header: nats.Header{HeaderID: id}}, beside: b}
 }
 
 // send publishes the message. The client has copied everything when it returns.
@@ -34,6 +35,16 @@ func (o *outgoing) send(nc *nats.Conn, m *publisher.Message, reply, id string) e
 
 // messageID sets the header by which the server drops repeats.
 func (o *outgoing) messageID(id string) { o.msg.Header[nats.MsgIdHdr] = []string{id} }
+
+// trace writes the header traceparent, or none if there is no parent.
+func (o *outgoing) trace(parent string) {
+	if parent == "" {
+		delete(o.msg.Header, publisher.HeaderTraceParent)
+		return
+	}
+	o.parent[0] = parent
+	o.msg.Header[publisher.HeaderTraceParent] = o.parent
+}
 
 // expectAfter makes the server refuse the message unless seq is the stream's
 // last sequence.

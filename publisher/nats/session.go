@@ -54,6 +54,9 @@ type session struct {
 	lastMsgID string
 	// expect says that the next message has to follow lastSeq.
 	expect bool
+	// trace is the header traceparent of the current batch; empty if it is not
+	// traced.
+	trace string
 
 	subjects map[string]bool // subjects known to be taken by the stream
 	batches  uint64          // numbers ingest batches
@@ -171,6 +174,7 @@ func (s *session) deliver(ctx context.Context, batch []publisher.Message) error 
 	if len(batch) == 0 {
 		return s.ping(ctx)
 	}
+	s.trace = publisher.TraceParent(ctx)
 	for len(batch) > 0 {
 		if s.writer != batch[0].Writer {
 			if err := s.resume(ctx, batch[0].Writer); err != nil {
@@ -307,7 +311,20 @@ func (s *session) send(out *outgoing, m *publisher.Message, reply, id string) er
 		s.conn.cork()
 		s.corked = true
 	}
+	if s.trace != "" {
+		out.trace(s.traceOf(m))
+	}
 	return out.send(s.nc, m, reply, id)
+}
+
+// traceOf is the header traceparent of a message: none if the message would be too
+// large with it.
+func (s *session) traceOf(m *publisher.Message) string {
+	size := len(publisher.HeaderTraceParent) + len(": \r\n") + len(s.trace)
+	if len(m.Body)+s.headerSize(m)+size > s.limit {
+		return ""
+	}
+	return s.trace
 }
 
 // uncork lets go what send has held back.

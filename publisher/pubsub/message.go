@@ -24,6 +24,9 @@ const (
 	// Pub/Sub as well.
 	attributePrefix = "ce-"
 	partitionKey    = attributePrefix + "partitionkey"
+	// googleTraceParent is where Google's own clients look for a trace: a
+	// subscriber made with one goes on with it by itself.
+	googleTraceParent = "googclient_" + publisher.HeaderTraceParent
 	// maxKey is the largest ordering key in bytes, maxAttribute the largest value
 	// of an attribute (https://cloud.google.com/pubsub/quotas).
 	maxKey       = 1024
@@ -31,6 +34,15 @@ const (
 	// maxShown is how much of a key an error or a log record shows.
 	maxShown = 200
 )
+
+// traced appends the attributes of a traced batch.
+func traced(attrs []publisher.Attribute, parent string) []publisher.Attribute {
+	if parent == "" {
+		return attrs
+	}
+	return append(attrs, publisher.Attribute{Name: publisher.HeaderTraceParent, Value: parent},
+		publisher.Attribute{Name: googleTraceParent, Value: parent})
+}
 
 // encode makes a message of m and what stands beside its body. It returns its size
 // in bytes, which is known here and costs much of the time to find out by

@@ -182,7 +182,7 @@ func (p *Publisher) Close() error {
 // publish sends a batch, as far as it is not confirmed already. A message that
 // is too large is the end of the batch: what came before it is sent.
 func (p *Publisher) publish(ctx context.Context, batch []publisher.Message) error {
-	queues, tooLarge := p.plan(batch)
+	queues, tooLarge := p.plan(batch, publisher.TraceParent(ctx))
 	err := p.send(ctx, queues)
 	if err == nil && tooLarge == nil {
 		clear(p.confirmed)

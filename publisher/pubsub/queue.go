@@ -72,8 +72,9 @@ func (p *Publisher) placeOf(m *publisher.Message, key string) place {
 
 // plan splits a batch into queues. What is confirmed already is left out, and
 // what is too large, if so configured; otherwise the batch ends before the first
-// such message, and the error says why.
-func (p *Publisher) plan(batch []publisher.Message) ([]*queue, error) {
+// such message, and the error says why. trace is the attribute traceparent; empty
+// if the batch is not traced.
+func (p *Publisher) plan(batch []publisher.Message, trace string) ([]*queue, error) {
 	var (
 		queues []*queue
 		places = make(map[place]*queue)
@@ -86,7 +87,10 @@ func (p *Publisher) plan(batch []publisher.Message) ([]*queue, error) {
 			continue
 		}
 		attrs = p.cfg.Content.Attributes(attrs[:0], m, attributePrefix)
-		out := outgoing{identityOf(m), &pbs[i], fieldSize(p.encode(&pbs[i], m, attrs))}
+		out := outgoing{identityOf(m), &pbs[i], fieldSize(p.encode(&pbs[i], m, traced(attrs, trace)))}
+		if trace != "" && p.requestOverhead(m.Topic)+out.size > MaxRequestBytes { // a trace is not to cost a message
+			out.size = fieldSize(p.encode(&pbs[i], m, attrs))
+		}
 		if size := p.requestOverhead(m.Topic) + out.size; size > MaxRequestBytes {
 			if err := p.tooLarge(m, size); err != nil {
 				return queues, err

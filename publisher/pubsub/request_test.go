@@ -86,7 +86,7 @@ func TestSizesAreExact(t *testing.T) {
 	p := open(t, f.Addr())
 	batch := publishertest.Changes(topic, 0, 1)
 	size := func() int {
-		queues, err := p.plan(batch)
+		queues, err := p.plan(batch, "")
 		if err != nil {
 			return -1
 		}

@@ -19,6 +19,7 @@ const attributePrefix = "cloudEvents:"
 type outgoing struct {
 	content    *publisher.Content
 	attributes []publisher.Attribute
+	trace      string // header traceparent, or empty
 	msg        amqp.Publishing
 }
 
@@ -35,6 +36,9 @@ func (o *outgoing) publish(ch *amqp.Channel, exchange string, m *publisher.Messa
 	clear(o.msg.Headers)
 	for _, a := range o.attributes {
 		o.msg.Headers[a.Name] = a.Value
+	}
+	if o.trace != "" {
+		o.msg.Headers[publisher.HeaderTraceParent] = o.trace
 	}
 	o.msg.MessageId, o.msg.Type = m.ID.String(), m.Action.String()
 	o.msg.Timestamp = time.UnixMicro(m.CommitTime)

@@ -113,7 +113,7 @@ func (s *session) over() bool { return s.conn.IsClosed() || s.ch.IsClosed() }
 // deliver publishes what is left of the batch and waits until all of it is
 // settled.
 func (s *session) deliver(ctx context.Context, batch []publisher.Message, w *waves) error {
-	s.refusal = nil
+	s.refusal, s.out.trace = nil, publisher.TraceParent(ctx)
 	w.resume()
 	if len(s.flights) == 0 {
 		s.heard = time.Now()

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -34,7 +35,7 @@ func header(d *config.Destination, content publisher.Content, batch bool) http.H
 }
 
 // headers returns the header of one attempt.
-func (s *Sender) headers(ds []notifier.Delivery, body []byte) http.Header {
+func (s *Sender) headers(ctx context.Context, ds []notifier.Delivery, body []byte) http.Header {
 	h := s.header.Clone()
 	if s.content.CloudEvents != nil {
 		d := &ds[0]
@@ -42,6 +43,9 @@ func (s *Sender) headers(ds []notifier.Delivery, body []byte) http.Header {
 		for _, a := range s.content.Attributes(nil, &m, "ce-") {
 			h.Set(a.Name, percent(a.Value))
 		}
+	}
+	if parent := publisher.TraceParent(ctx); parent != "" {
+		h.Set(publisher.HeaderTraceParent, parent)
 	}
 	s.sign(h, requestID(ds), body)
 	return h

@@ -14,6 +14,7 @@
 //   - in the binary mode of CloudEvents the event's attributes as ce-… and
 //     walherald-…, percent-encoded as the binding for HTTP says (CloudEvents 1.0,
 //     HTTP protocol binding, section 3.1.3.2);
+//   - traceparent, if the batch that the event came with is traced;
 //   - webhook-id, webhook-timestamp and, with signing secrets, webhook-signature.
 //
 // # Signatures
@@ -149,7 +150,7 @@ func (s *Sender) Send(ctx context.Context, ds []notifier.Delivery) error {
 	if err != nil {
 		return notifier.Unsent(err)
 	}
-	answer, err := s.client.Do(ctx, s.method, s.url.Reveal(), s.headers(ds, body), body)
+	answer, err := s.client.Do(ctx, s.method, s.url.Reveal(), s.headers(ctx, ds, body), body)
 	if err != nil {
 		return err
 	}
