@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math"
@@ -50,7 +51,7 @@ func TestForwardedRecordsAreComplete(t *testing.T) {
 	var out bytes.Buffer
 	slogtest.Run(t, func(*testing.T) slog.Handler {
 		out.Reset()
-		return newSentryHandler(slog.NewJSONHandler(&out, nil), new(fakeSentry))
+		return newSentryHandler(slog.NewJSONHandler(&out, nil), new(fakeSentry), nil)
 	}, func(t *testing.T) map[string]any {
 		return decode(t, out.Bytes())
 	})
@@ -60,7 +61,7 @@ func TestSentRecordsAreComplete(t *testing.T) {
 	var fake *fakeSentry
 	slogtest.Run(t, func(*testing.T) slog.Handler {
 		fake = new(fakeSentry)
-		h := newSentryHandler(slog.DiscardHandler, fake)
+		h := newSentryHandler(slog.DiscardHandler, fake, nil)
 		h.least = slog.LevelInfo
 		return h
 	}, func(t *testing.T) map[string]any {
@@ -88,7 +89,7 @@ func decode(t *testing.T, text []byte) map[string]any {
 
 func TestOnlyErrorsAreSent(t *testing.T) {
 	fake := new(fakeSentry)
-	log := slog.New(newSentryHandler(slog.DiscardHandler, fake))
+	log := slog.New(newSentryHandler(slog.DiscardHandler, fake, nil))
 	log.Warn("warn")
 	log.Error("error")
 	log.Log(t.Context(), slog.LevelError+4, "worse")
@@ -101,7 +102,7 @@ func TestNextSeesOnlyWhatItAskedFor(t *testing.T) {
 	var out bytes.Buffer
 	fake := new(fakeSentry)
 	silent := slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelError + 1})
-	slog.New(newSentryHandler(silent, fake)).Error("error")
+	slog.New(newSentryHandler(silent, fake, nil)).Error("error")
 	if len(fake.events) != 1 || out.Len() != 0 {
 		t.Errorf("%d events are sent, written: %q", len(fake.events), out.String())
 	}
@@ -115,7 +116,7 @@ func (failing) Enabled(context.Context, slog.Level) bool  { return true }
 
 func TestLogThatCannotBeWrittenStillReachesSentry(t *testing.T) {
 	fake := new(fakeSentry)
-	h := newSentryHandler(failing{slog.DiscardHandler}, fake)
+	h := newSentryHandler(failing{slog.DiscardHandler}, fake, nil)
 	err := h.Handle(t.Context(), slog.NewRecord(time.Now(), slog.LevelError, "error", 0))
 	if !errors.Is(err, io.ErrClosedPipe) || len(fake.events) != 1 {
 		t.Errorf("Handle = %v with %d events sent", err, len(fake.events))
@@ -153,7 +154,7 @@ func TestEveryAttributeHasAForm(t *testing.T) {
 		{make(chan int), `"!ERROR: chan int has no JSON form"`},
 	} {
 		fake := new(fakeSentry)
-		slog.New(newSentryHandler(slog.DiscardHandler, fake)).Error("e", slog.Any("v", c.value), slog.Int("n", 1))
+		slog.New(newSentryHandler(slog.DiscardHandler, fake, nil)).Error("e", slog.Any("v", c.value), slog.Int("n", 1))
 		got, want := fake.attributes(t), decode(t, []byte(`{"n":1,"v":`+c.want+`}`))
 		if text, err := json.Marshal(want); err != nil || string(text) != string(mustCompact(t, got)) {
 			t.Errorf("%T is sent as %s, want %s", c.value, got, text)
@@ -173,14 +174,14 @@ func mustCompact(t *testing.T, text string) []byte {
 
 func TestHandlersMadeFromOneDoNotShareAttributes(t *testing.T) {
 	fake := new(fakeSentry)
-	base := slog.New(newSentryHandler(slog.DiscardHandler, fake)).With("a", 1).With("b", 2).With("c", 3)
+	base := slog.New(newSentryHandler(slog.DiscardHandler, fake, nil)).With("a", 1).With("b", 2).With("c", 3)
 	first, second := base.With("x", 1), base.With("x", 2)
 	first.Error("e")
 	if got := fake.attributes(t); got != `{"a":1,"b":2,"c":3,"x":1}` {
 		t.Errorf("first sends %s", got)
 	}
 	fake.events = nil
-	second.Error("e")
+	second.Error("f")
 	if got := fake.attributes(t); got != `{"a":1,"b":2,"c":3,"x":2}` {
 		t.Errorf("second sends %s", got)
 	}
@@ -199,7 +200,7 @@ func sentryServer(t *testing.T) (dsn string, items <-chan map[string]any) {
 		lines.Buffer(nil, 1<<20)
 		for lines.Scan() {
 			var item map[string]any
-			if json.Unmarshal(lines.Bytes(), &item) == nil && item["message"] != nil {
+			if json.Unmarshal(lines.Bytes(), &item) == nil && item["event_id"] != nil && item["level"] != nil {
 				received <- item
 			}
 		}
@@ -211,7 +212,9 @@ func sentryServer(t *testing.T) (dsn string, items <-chan map[string]any) {
 func TestErrorsReachSentryWithTheirAttributes(t *testing.T) {
 	dsn, items := sentryServer(t)
 	var out bytes.Buffer
-	h, flush, err := NewSentryHandler(slog.NewTextHandler(&out, nil), dsn, "1.2.3")
+	h, flush, err := NewSentryHandler(slog.NewTextHandler(&out, nil), SentryOptions{
+		DSN: dsn, Version: "1.2.3", Environment: "staging", Tags: map[string]string{"slot": "orders"},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +225,7 @@ func TestErrorsReachSentryWithTheirAttributes(t *testing.T) {
 		t.Fatal("flush did not finish")
 	}
 	item := <-items
-	for key, want := range map[string]string{"message": "deliver batch", "level": "error", "release": "1.2.3"} {
+	for key, want := range map[string]string{"message": "deliver batch", "level": "error", "release": "walherald@1.2.3", "environment": "staging", "platform": "go"} {
 		if item[key] != want {
 			t.Errorf("%s is %v, want %s", key, item[key], want)
 		}
@@ -242,7 +245,7 @@ func TestErrorsReachSentryWithTheirAttributes(t *testing.T) {
 
 func TestConcurrentErrorsAllReachSentry(t *testing.T) {
 	dsn, items := sentryServer(t)
-	h, flush, err := NewSentryHandler(slog.DiscardHandler, dsn, "")
+	h, flush, err := NewSentryHandler(slog.DiscardHandler, SentryOptions{DSN: dsn})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,8 +253,8 @@ func TestConcurrentErrorsAllReachSentry(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
-			for range 5 {
-				log.With("worker", i).Error("deliver batch")
+			for j := range 5 {
+				log.With("worker", i).Error(fmt.Sprintf("deliver batch %d of %d", j, i))
 			}
 		})
 	}
@@ -274,7 +277,7 @@ func TestSentryThatHangsHoldsNobodyUp(t *testing.T) {
 	t.Cleanup(server.Close)
 	var out bytes.Buffer
 	dsn := strings.Replace(server.URL, "://", "://publickey@", 1) + "/42"
-	h, flush, err := NewSentryHandler(slog.NewTextHandler(&out, nil), dsn, "")
+	h, flush, err := NewSentryHandler(slog.NewTextHandler(&out, nil), SentryOptions{DSN: dsn})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -328,7 +331,7 @@ func TestBadDSNIsNotShown(t *testing.T) {
 		"https://sentry.example/hunter2",
 		"https://hunter2\x7f@sentry.example/42",
 	} {
-		h, flush, err := NewSentryHandler(slog.DiscardHandler, dsn, "")
+		h, flush, err := NewSentryHandler(slog.DiscardHandler, SentryOptions{DSN: dsn})
 		if err == nil || h != nil || flush != nil {
 			t.Fatalf("DSN %q is accepted", dsn)
 		}
@@ -347,7 +350,7 @@ func TestWithoutDSNNothingIsSent(t *testing.T) {
 	dsn, items := sentryServer(t)
 	t.Setenv("SENTRY_DSN", dsn) // the configuration alone decides
 	next := slog.NewTextHandler(io.Discard, nil)
-	h, flush, err := NewSentryHandler(next, "", "")
+	h, flush, err := NewSentryHandler(next, SentryOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

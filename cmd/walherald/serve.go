@@ -18,16 +18,20 @@ const sentryFlush = 2 * time.Second
 func serve(ctx context.Context, path string, gap uint64, logs io.Writer) error {
 	cfg, err := config.Load(path)
 	if err != nil {
+		reportBroken(path, err)
 		return &runError{err: err}
 	}
-	log, flush, err := newLogger(cfg, logs)
+	level := new(slog.LevelVar)
+	log, flush, err := newLogger(cfg, level, logs)
 	if err != nil {
 		return &runError{err: err}
 	}
 	defer flush(sentryFlush)
+	defer metrics.ReportPanic()
 	limitMemory(cfg)
 	log.Info("walherald starts", "version", version, "config", path)
-	if err := service.Run(ctx, cfg, service.Options{Version: version, Log: log, AcceptGap: gap}); err != nil {
+	options := service.Options{Version: version, Log: log, Level: level, AcceptGap: gap}
+	if err := service.Run(ctx, cfg, options); err != nil {
 		log.Error("walherald stops because of an error", "error", err)
 		return &runError{err: err, told: true}
 	}
@@ -35,17 +39,19 @@ func serve(ctx context.Context, path string, gap uint64, logs io.Writer) error {
 	return nil
 }
 
-// newLogger makes the logger the configuration asks for.
-func newLogger(cfg *config.Config, w io.Writer) (log *slog.Logger, flush func(time.Duration) bool, err error) {
-	level, err := metrics.ParseLevel(cfg.Logger.Level)
+// newLogger makes the logger the configuration asks for, whose level is level's
+// from then on.
+func newLogger(cfg *config.Config, level *slog.LevelVar, w io.Writer) (log *slog.Logger, flush func(time.Duration) bool, err error) {
+	least, err := metrics.ParseLevel(cfg.Logger.Level)
 	if err != nil {
 		return nil, nil, err
 	}
+	level.Set(least)
 	handler, err := metrics.NewHandler(w, level, cfg.Logger.Fmt)
 	if err != nil {
 		return nil, nil, err
 	}
-	handler, flush, err = metrics.NewSentryHandler(handler, cfg.Monitoring.SentryDSN.Reveal(), version)
+	handler, flush, err = metrics.NewSentryHandler(handler, sentryOptions(cfg))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -30,6 +30,8 @@ type Options struct {
 	// Version of the program, for metrics.
 	Version string
 	Log     *slog.Logger
+	// Level is the level of Log, which can be changed; nil if it cannot.
+	Level *slog.LevelVar
 	// Observe, if set, is told of every batch the moment it is confirmed. The
 	// messages are valid until it returns. Each output calls it from a goroutine of
 	// its own.
@@ -52,6 +54,10 @@ func Run(ctx context.Context, cfg *config.Config, o Options) (err error) {
 		o.Log.Warn(w)
 	}
 
+	if s.tracer, err = newTracer(ctx, &cfg.Monitoring, o); err != nil {
+		return err
+	}
+	defer s.stopTracing(ctx)
 	defer func() { err = errors.Join(err, s.close()) }()
 	l, err := s.listener(ctx)
 	if err != nil {
@@ -70,6 +76,7 @@ type service struct {
 	log    *slog.Logger
 	met    *metrics.Metrics
 	health *metrics.Health
+	tracer *metrics.Tracer // nil if nothing is traced
 	open   []*output
 	// beside is what runs as long as the listener does.
 	beside []func(context.Context)
@@ -141,6 +148,7 @@ func (s *service) output(ctx context.Context, cfg config.Output) (listener.Outpu
 	}
 	s.open = append(s.open, out)
 	deliver := publisher.Retry(out.deliverer, s.cfg.Listener.AckTimeout, s.retryHooks(cfg.Name))
+	deliver = publisher.Trace(deliver, s.tracer, cfg.Name, messagingSystem(cfg.Type))
 	if s.opts.Observe != nil {
 		deliver = &observed{Deliverer: deliver, observe: s.opts.Observe}
 	}
