@@ -8,6 +8,7 @@ import (
 
 	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/listener"
+	"github.com/walherald/walherald/metrics"
 	"github.com/walherald/walherald/publisher"
 	"github.com/walherald/walherald/publisher/format"
 	"github.com/walherald/walherald/publisher/notifier"
@@ -48,10 +49,6 @@ func (s *service) destinations(ctx context.Context) ([]listener.Output, error) {
 	limits := newLimits()
 	var outs []listener.Output
 	for _, n := range all {
-		selection, err := selectionOf(s.cfg, n, s.blind)
-		if err != nil {
-			return nil, err
-		}
 		sender, err := newSender(s.cfg, n)
 		if err != nil {
 			return nil, err
@@ -59,19 +56,32 @@ func (s *service) destinations(ctx context.Context) ([]listener.Output, error) {
 		o := notifier.Options{
 			Config: n, Sender: sender, Limits: limits.of(&n.Destination), Log: s.log,
 			Metrics: s.met.Destination(n.Name), Health: s.health.Component(n.Name),
+			Failed: func(reason string) { s.sight.failed(n.Name, reason) },
 		}
 		if n.OnFailure == config.OnFailurePark {
 			o.Store = store
 		}
 		d := notifier.New(o)
 		s.open = append(s.open, &output{deliverer: d})
+		s.destined = append(s.destined, &destined{Destination: d, name: n.Name, kind: n.Type, met: o.Metrics})
+		selection, err := s.selection(s.cfg, n, d)
+		if err != nil {
+			return nil, err
+		}
 		s.beside = append(s.beside, d.Run)
 		outs = append(outs, listener.Output{
-			Name: n.Name, Route: notificationRoute(s.cfg, n, selection), Deliverer: publisher.Retry(d, 0, s.retryHooks(n.Name)),
+			Name: n.Name, Route: notificationRoute(s.cfg, n, selection), Deliverer: publisher.Trace(publisher.Retry(d, 0, s.retryHooks(n.Name)), s.tracer, n.Name, n.Type),
 			Window: max(int(s.cfg.Notifier.Window)/len(all), minNotificationWindow), MaxBatch: maxBatch(&n.Destination),
 		})
 	}
 	return outs, nil
+}
+
+// destined is a destination of notifications and what is shown of it.
+type destined struct {
+	*notifier.Destination
+	name, kind string
+	met        *metrics.Destination
 }
 
 // notificationRoute is what a destination's events are routed by. Its own rules alone
@@ -85,20 +95,38 @@ func notificationRoute(cfg *config.Config, n config.Notification, sel selectFunc
 // selectFunc is the type of listener.Route.Select.
 type selectFunc = func(t *publisher.Table, tags map[string]string, topic func(publisher.Action) string) listener.Selection
 
-// selectionOf makes the selection of a destination's rules.
+// selection makes the selection of the rules of a destination that runs.
+func (s *service) selection(cfg *config.Config, n config.Notification, d *notifier.Destination) (selectFunc, error) {
+	set, envelope, err := selectedBy(cfg, n, s.blind)
+	if err != nil {
+		return nil, err
+	}
+	return selectWith(d.Selector(n.Rules, set, envelope)), nil
+}
+
+// selectionOf makes the selection that a destination's rules would make.
 func selectionOf(cfg *config.Config, n config.Notification, blind func(rule, table, column string)) (selectFunc, error) {
+	set, envelope, err := selectedBy(cfg, n, blind)
+	if err != nil {
+		return nil, err
+	}
+	return selectWith(notifier.NewSelector(set, envelope)), nil
+}
+
+// selectedBy returns what a selection for a destination is made of.
+func selectedBy(cfg *config.Config, n config.Notification, blind func(rule, table, column string)) (*rules.Set, format.Envelope, error) {
 	set, err := rules.New(n.Rules, blind)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	envelope, _, err := payload(cfg, n)
-	if err != nil {
-		return nil, err
-	}
-	selector := notifier.NewSelector(set, envelope)
+	return set, envelope, err
+}
+
+func selectWith(selector *notifier.Selector) selectFunc {
 	return func(t *publisher.Table, tags map[string]string, topic func(publisher.Action) string) listener.Selection {
 		return selector.Select(t, tags, topic)
-	}, nil
+	}
 }
 
 // blind tells, once, that a rule asks for what the log does not hold. Rules say so of
