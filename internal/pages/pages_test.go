@@ -138,8 +138,9 @@ func run(t *testing.T, cfg *config.Config) (stop func() error) {
 	return stop
 }
 
-// awaitStreaming waits until a process reads the slot.
+// awaitStreaming waits until a process reads the slot, which has a position once it is
+// made.
 func awaitStreaming(t *testing.T, dsn, slot string) {
 	t.Helper()
-	awaitTrue(t, dsn, fmt.Sprintf("SELECT active FROM pg_replication_slots WHERE slot_name = '%s'", slot))
+	awaitTrue(t, dsn, fmt.Sprintf("SELECT active AND confirmed_flush_lsn IS NOT NULL FROM pg_replication_slots WHERE slot_name = '%s'", slot))
 }
