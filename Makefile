@@ -5,6 +5,7 @@
 #
 # Others: build, bench, lint, fuzz (FUZZTIME=30s for each), deps, clean, and
 #
+#   make test-deploy                       alerts, dashboard, stack and manifests
 #   make test-blocked                      each broker blocked for 30 seconds
 #   make test-matrix                       the tests that need PostgreSQL, with
 #                                          every version beside the installed one
@@ -12,7 +13,7 @@
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
-.PHONY: build demo test test-blocked test-matrix bench lint fuzz deps clean
+.PHONY: build demo test test-deploy test-blocked test-matrix bench lint fuzz deps clean
 
 # A static binary; the version stands in for the stamp of the version control,
 # which fails in a checkout that belongs to another user.
@@ -25,8 +26,14 @@ demo:
 	@scripts/deps.sh go postgresql
 	go run ./cmd/demo
 
-test: deps
+test: deps test-deploy
 	go test -race -timeout 15m ./...
+
+# What is in deploy, held to the code by a module of its own. After a change of
+# go.mod that it has to follow: cd deploy/verify && go mod tidy.
+test-deploy:
+	@scripts/deps.sh go gcc postgresql
+	cd deploy/verify && go test -race -timeout 10m ./...
 
 # What is kept blocked for two seconds in the tests is kept so for thirty here.
 test-blocked: deps
