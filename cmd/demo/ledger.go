@@ -2,27 +2,23 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
-	natsgo "github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/walherald/walherald/config"
-	"github.com/walherald/walherald/publisher/nats"
 )
 
 // bookTime bounds the closing of the books.
 const bookTime = 30 * time.Second
 
-// ledger compares what was committed with what the stream holds.
+// ledger compares what was committed with what the stream holds and what the receiver
+// has accepted.
 type ledger struct {
 	cfg  *config.Config
 	shop *shop
+	recv *receiver
 	out  *screen
 
 	serviceEnded bool
@@ -69,7 +65,7 @@ func (l *ledger) poll(ctx context.Context, ended <-chan error, what string, done
 }
 
 // close waits until everything committed is confirmed, reads the stream back
-// and prints the summary. It is an error if anything is missing, repeated or
+// and prints the books. It is an error if anything is missing, repeated or
 // out of order.
 func (l *ledger) close(ctx context.Context, ended <-chan error) error {
 	waitErr := l.awaitConfirmed(ctx, ended)
@@ -86,7 +82,13 @@ func (l *ledger) close(ctx context.Context, ended <-chan error) error {
 	if err != nil {
 		return errors.Join(waitErr, err)
 	}
-	return errors.Join(waitErr, l.summary(held, want))
+	// What is delivered from the parking is accepted before it is no longer parked,
+	// so this order finds each in one of the two.
+	parked, err := l.shop.parked(ctx)
+	if err != nil {
+		return errors.Join(waitErr, err)
+	}
+	return errors.Join(waitErr, l.summary(held, want), l.notified(held, parked).summary(l.out))
 }
 
 // awaitConfirmed waits until the server has been told that its log is not
@@ -101,146 +103,4 @@ func (l *ledger) awaitConfirmed(ctx context.Context, ended <-chan error) error {
 			end, l.cfg.Listener.SlotName).Scan(&done)
 		return done, err
 	})
-}
-
-// holdings is what the stream holds.
-type holdings struct {
-	messages int
-	ids      map[string]bool
-	state    map[string]int // the version of each row, from the events alone
-	backward int            // events older than one already seen of the same row
-}
-
-// readStream reads every message with a consumer of its own.
-func (l *ledger) readStream(ctx context.Context) (*holdings, error) {
-	nc, err := natsgo.Connect("nats://" + l.cfg.Publisher.Embedded.Listen)
-	if err != nil {
-		return nil, err
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return nil, err
-	}
-	stream, err := js.Stream(ctx, nats.StreamName(l.cfg.Publisher.Topic))
-	if err != nil {
-		return nil, err
-	}
-	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{})
-	if err != nil {
-		return nil, err
-	}
-	h := &holdings{ids: make(map[string]bool), state: make(map[string]int)}
-	for total := int(stream.CachedInfo().State.Msgs); h.messages < total; {
-		batch, err := consumer.Fetch(min(500, total-h.messages))
-		if err != nil {
-			return nil, err
-		}
-		for m := range batch.Messages() {
-			id, _ := nats.EventID(m.Headers())
-			if err := h.add(id, m.Data()); err != nil {
-				return nil, err
-			}
-		}
-		if batch.Error() != nil {
-			return nil, batch.Error()
-		}
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-	}
-	return h, nil
-}
-
-// add takes one event into the books. A repeat counts and changes nothing.
-func (h *holdings) add(id string, body []byte) error {
-	h.messages++
-	if h.ids[id] {
-		return nil
-	}
-	h.ids[id] = true
-	var e struct {
-		Schema, Table, Action string
-		Data, DataOld         struct {
-			ID      json.Number
-			SKU     string
-			Version int
-		}
-	}
-	if err := json.Unmarshal(body, &e); err != nil {
-		return fmt.Errorf("read event %s: %w", id, err)
-	}
-	row := e.Data
-	if e.Action == "DELETE" {
-		row = e.DataOld
-	}
-	key := e.Schema + "." + e.Table + "/" + row.ID.String()
-	if e.Table == "inventory" {
-		key += row.SKU
-	}
-	if e.Action == "DELETE" {
-		delete(h.state, key)
-		return nil
-	}
-	if row.Version <= h.state[key] {
-		h.backward++
-	}
-	h.state[key] = row.Version
-	return nil
-}
-
-// summary prints the books and judges them.
-func (l *ledger) summary(h *holdings, want map[string]int) error {
-	s := l.shop
-	lost := s.committed - len(h.ids)
-	differ := 0
-	for key := range merged(want, h.state) {
-		if want[key] != h.state[key] {
-			differ++
-		}
-	}
-	p50, p99 := l.out.quantiles()
-	l.out.say("\n%d transactions with %d changes committed", s.transactions, s.committed)
-	l.out.say("%d events confirmed, %d read back from the stream", l.out.confirms, h.messages)
-	l.out.say("%d lost, %d repeated, %d out of order", max(lost, 0), h.messages-len(h.ids), h.backward)
-	l.out.say("%d rows in the tables, %d differ from what the events say", len(want), differ)
-	l.out.say("commit to confirmation: p50 %v, p99 %v", p50, p99)
-	switch {
-	case s.doubtful > 0:
-		return fmt.Errorf("%d changes have an unknown outcome, the books cannot be closed", s.doubtful)
-	case lost > 0:
-		return fmt.Errorf("%d changes are lost", lost)
-	case lost < 0:
-		return fmt.Errorf("%d events tell of changes nobody made", -lost)
-	case h.messages > len(h.ids):
-		return fmt.Errorf("%d events are repeated, although nobody else writes to the stream", h.messages-len(h.ids))
-	case differ > 0 || h.backward > 0:
-		return errors.New("the events do not tell what happened")
-	}
-	return nil
-}
-
-func merged(a, b map[string]int) map[string]bool {
-	all := make(map[string]bool, len(a))
-	for k := range a {
-		all[k] = true
-	}
-	for k := range b {
-		all[k] = true
-	}
-	return all
-}
-
-// quantiles returns the median and the 99th percentile of the latencies.
-func (s *screen) quantiles() (p50, p99 time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.latencies) == 0 {
-		return 0, 0
-	}
-	slices.Sort(s.latencies)
-	at := func(q float64) time.Duration {
-		return s.latencies[int(q*float64(len(s.latencies)-1))].Round(10 * time.Microsecond)
-	}
-	return at(0.50), at(0.99)
 }

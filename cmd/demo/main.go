@@ -2,11 +2,19 @@
 // shop in it, a JetStream server inside walherald, and every change of the
 // shop printed the moment it is confirmed.
 //
+// Five stories of the shop are rules of the notifier: a plan is upgraded, an order
+// placed, an order shipped, goods run low, a user goes. They are sent as signed
+// webhooks to a receiver inside the demo, which checks them, prints them and shows them
+// on a page of its own. One of its three endpoints is out of order now and then, so
+// that attempts, circuit, parking and redelivery can be watched. config.yml is what
+// walherald runs with.
+//
 // It runs until it is interrupted, or for the time in the environment variable
 // DURATION (such as 15s), and then closes the books: it reads the stream back,
 // counts what is lost or repeated, and rebuilds the shop from the events to
-// compare it with the tables. It ends with 1 if anything is missing, repeated or
-// out of order.
+// compare it with the tables; and it compares the notifications that the shop gave
+// cause for with those that were accepted or are parked. It ends with 1 if anything is
+// missing, repeated in the stream or out of order, or a signature is wrong.
 //
 // RATE is the number of transactions a second (default 25).
 package main
@@ -15,21 +23,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
 
-	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/internal/pgserver"
 	"github.com/walherald/walherald/internal/service"
 )
 
 func main() {
+	dropVariables()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx)
 	stop()
@@ -84,32 +89,44 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer shop.close()
+	return open(ctx, set, pg, dir, shop, out)
+}
 
-	cfg, err := demoConfig(pg, dir)
+// open starts the receiver, tells where everything is, and trades.
+func open(ctx context.Context, set settings, pg *pgserver.Server, dir string, shop *shop, out *screen) error {
+	secret := newSecret()
+	recv, err := startReceiver(secret, courierFails, out.webhook)
 	if err != nil {
 		return err
 	}
-	out.say("PostgreSQL %d on port %d, JetStream inside walherald on %s, probes and metrics on http://127.0.0.1:%d",
-		pg.Version(), pg.Port(), cfg.Publisher.Embedded.Listen, cfg.Listener.ServerPort)
-	return trade(ctx, set, cfg, shop, out)
+	defer recv.close()
+	place, err := choosePlaces(pg, dir, recv.url(), secret)
+	if err != nil {
+		return err
+	}
+	cfg, err := place.load()
+	if err != nil {
+		return err
+	}
+	out.addresses(pg.Version(), place)
+	return trade(ctx, set, &ledger{cfg: cfg, shop: shop, recv: recv, out: out})
 }
 
 // trade runs walherald and the shop side by side and closes the books.
-func trade(ctx context.Context, set settings, cfg *config.Config, shop *shop, out *screen) error {
+func trade(ctx context.Context, set settings, books *ledger) error {
 	serviceCtx, stopService := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopService()
 	ended := make(chan error, 1)
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	go func() {
-		ended <- service.Run(serviceCtx, cfg, service.Options{Version: "demo", Log: log, Observe: out.confirmed})
+		ended <- service.Run(serviceCtx, books.cfg, service.Options{Version: "demo", Log: books.out.log(), Observe: books.out.confirmed})
 	}()
 
-	books := &ledger{cfg: cfg, shop: shop, out: out}
 	err := books.awaitReady(ctx, ended)
 	if err == nil {
-		out.say("Open for business. Ctrl-C closes the shop and the books.\n")
+		books.out.say("Open for business. Ctrl-C closes the shop and the books.\n")
 		tradeCtx, closeShop := withDuration(ctx, set.duration)
-		err = shop.trade(tradeCtx, set.rate)
+		books.recv.shopOpens()
+		err = books.shop.trade(tradeCtx, set.rate)
 		closeShop()
 		err = errors.Join(err, books.close(context.WithoutCancel(ctx), ended))
 	}
@@ -125,44 +142,4 @@ func withDuration(ctx context.Context, d time.Duration) (context.Context, contex
 		return context.WithCancel(ctx)
 	}
 	return context.WithTimeout(ctx, d)
-}
-
-// demoConfig is the configuration of the demo. All that is special in it is the
-// heartbeat: the books are closed when the position has reached the end of the
-// log, which may lie beyond the last commit and is then told by that alone.
-func demoConfig(pg *pgserver.Server, dir string) (*config.Config, error) {
-	ports, err := freePorts(2)
-	if err != nil {
-		return nil, err
-	}
-	cfg := config.Default()
-	cfg.Listener.SlotName = "walherald"
-	cfg.Listener.ServerPort = ports[0]
-	cfg.Listener.HeartbeatInterval = time.Second
-	cfg.Monitoring.PromAddr = net.JoinHostPort("", strconv.Itoa(ports[0]))
-	cfg.Database = config.Database{Host: pg.Host(), Port: pg.Port(), Name: shopDatabase, User: "postgres"}
-	cfg.Publisher.Type = config.PublisherNATS
-	cfg.Publisher.Topic = "shop"
-	cfg.Publisher.Embedded = &config.Embedded{
-		Listen:   net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[1])),
-		StoreDir: filepath.Join(dir, "jetstream"), SyncInterval: time.Second,
-	}
-	if err := cfg.Validate(); err != nil {
-		return nil, err
-	}
-	return &cfg, nil
-}
-
-// freePorts returns ports nobody listens on at the moment.
-func freePorts(n int) ([]int, error) {
-	ports := make([]int, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
-		}
-		defer l.Close()
-		ports[i] = l.Addr().(*net.TCPAddr).Port
-	}
-	return ports, nil
 }

@@ -13,17 +13,23 @@ import (
 const shopDatabase = "shop"
 
 // schema is the shop. Every row counts its versions, so that a state can be
-// compared by keys and versions alone.
+// compared by keys and versions alone. The old rows are in the log for rules that
+// ask what a row was before.
 const schema = `
 CREATE TABLE users (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	name text NOT NULL, city text NOT NULL, since timestamptz NOT NULL DEFAULT now(), version int NOT NULL DEFAULT 1);
+	name text NOT NULL, city text NOT NULL, plan text NOT NULL DEFAULT 'free', version int NOT NULL DEFAULT 1);
 CREATE TABLE inventory (
 	sku text PRIMARY KEY, stock int NOT NULL, price numeric(10,2) NOT NULL, version int NOT NULL DEFAULT 1);
 CREATE TABLE orders (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	user_id bigint NOT NULL REFERENCES users, sku text NOT NULL REFERENCES inventory, quantity int NOT NULL,
-	total numeric(12,2) NOT NULL, paid bool NOT NULL DEFAULT false, version int NOT NULL DEFAULT 1);
+	total numeric(12,2) NOT NULL, status text NOT NULL DEFAULT 'new', version int NOT NULL DEFAULT 1);
+CREATE INDEX ON orders (user_id);
+CREATE INDEX ON orders (status) WHERE status <> 'shipped';
+ALTER TABLE users REPLICA IDENTITY FULL;
+ALTER TABLE inventory REPLICA IDENTITY FULL;
+ALTER TABLE orders REPLICA IDENTITY FULL;
 `
 
 var (
@@ -40,6 +46,24 @@ type shop struct {
 	// confirmed to us; doubtful those whose commit got no answer.
 	committed, doubtful int
 	transactions        int
+	// told are the stories of what was committed.
+	told []story
+}
+
+// story is a change that a rule asks for.
+type story struct {
+	rule  string
+	about change
+}
+
+// deeds are what one transaction did.
+type deeds struct {
+	changes int
+	told    []story
+}
+
+func (d *deeds) tell(rule, row string, version int) {
+	d.told = append(d.told, story{rule, change{row, version}})
 }
 
 func openShop(ctx context.Context, admin, dsn string) (*shop, error) {
@@ -66,25 +90,28 @@ func (s *shop) close() { _ = s.conn.Close(context.Background()) } // the server 
 // trade opens the shop and makes transactions at the given rate until ctx
 // ends. The transaction it is in then is finished, so that its outcome is known.
 func (s *shop) trade(ctx context.Context, rate float64) error {
-	if err := s.do(context.WithoutCancel(ctx), s.stockUp); err != nil {
-		return err
-	}
 	tick := time.NewTicker(time.Duration(float64(time.Second) / rate))
 	defer tick.Stop()
-	for {
+	for opening := s.opening(); ; {
+		var next work
+		if len(opening) > 0 {
+			next, opening = opening[0], opening[1:]
+		} else {
+			next = s.choose()
+		}
+		if err := s.do(context.WithoutCancel(ctx), next); err != nil {
+			return err
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			if err := s.do(context.WithoutCancel(ctx), s.choose()); err != nil {
-				return err
-			}
 		}
 	}
 }
 
-// work is what happens in one transaction; it returns the rows it changed.
-type work func(ctx context.Context, tx pgx.Tx) (changed int, err error)
+// work is what happens in one transaction.
+type work func(ctx context.Context, tx pgx.Tx, did *deeds) error
 
 // do runs one transaction and counts its changes once it is committed.
 func (s *shop) do(ctx context.Context, w work) error {
@@ -92,85 +119,18 @@ func (s *shop) do(ctx context.Context, w work) error {
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	n, err := w(ctx, tx)
-	if err != nil {
+	did := new(deeds)
+	if err := w(ctx, tx, did); err != nil {
 		return errors.Join(err, tx.Rollback(ctx))
 	}
 	if err := tx.Commit(ctx); err != nil {
-		s.doubtful += n
+		s.doubtful += did.changes
 		return fmt.Errorf("commit: %w", err)
 	}
-	s.committed += n
+	s.committed += did.changes
+	s.told = append(s.told, did.told...)
 	s.transactions++
 	return nil
-}
-
-func (s *shop) choose() work {
-	switch dice := s.rng.IntN(10); {
-	case dice < 2:
-		return s.signUp
-	case dice < 6:
-		return s.order
-	case dice < 8:
-		return s.pay
-	case dice < 9:
-		return s.cancel
-	default:
-		return s.move
-	}
-}
-
-func pick[T any](s *shop, list []T) T { return list[s.rng.IntN(len(list))] }
-
-func exec(ctx context.Context, tx pgx.Tx, sql string, args ...any) (int, error) {
-	tag, err := tx.Exec(ctx, sql, args...)
-	return int(tag.RowsAffected()), err
-}
-
-func (s *shop) stockUp(ctx context.Context, tx pgx.Tx) (int, error) {
-	n := 0
-	for i, g := range goods {
-		k, err := exec(ctx, tx, "INSERT INTO inventory (sku, stock, price) VALUES ($1, 1000, $2::numeric)", g, fmt.Sprintf("%d.95", 5+7*i))
-		if err != nil {
-			return n, err
-		}
-		n += k
-	}
-	return n, nil
-}
-
-func (s *shop) signUp(ctx context.Context, tx pgx.Tx) (int, error) {
-	return exec(ctx, tx, "INSERT INTO users (name, city) VALUES ($1, $2)", pick(s, names), pick(s, cities))
-}
-
-// order takes goods out of the inventory and writes the order, if there is a
-// user to order and enough of the goods.
-func (s *shop) order(ctx context.Context, tx pgx.Tx) (int, error) {
-	sku, quantity := pick(s, goods), 1+s.rng.IntN(3)
-	taken, err := exec(ctx, tx, "UPDATE inventory SET stock = stock - $2::int, version = version + 1 WHERE sku = $1 AND stock >= $2::int", sku, quantity)
-	if err != nil {
-		return 0, err
-	}
-	if taken == 0 { // sold out: restock instead
-		return exec(ctx, tx, "UPDATE inventory SET stock = stock + 1000, version = version + 1 WHERE sku = $1", sku)
-	}
-	n, err := exec(ctx, tx, `INSERT INTO orders (user_id, sku, quantity, total)
-		SELECT u.id, i.sku, $2::int, i.price * $2::int FROM inventory i, (SELECT id FROM users ORDER BY random() LIMIT 1) u WHERE i.sku = $1`, sku, quantity)
-	return taken + n, err
-}
-
-const anOrder = "(SELECT id FROM orders WHERE NOT paid ORDER BY random() LIMIT 1)"
-
-func (s *shop) pay(ctx context.Context, tx pgx.Tx) (int, error) {
-	return exec(ctx, tx, "UPDATE orders SET paid = true, version = version + 1 WHERE id = "+anOrder)
-}
-
-func (s *shop) cancel(ctx context.Context, tx pgx.Tx) (int, error) {
-	return exec(ctx, tx, "DELETE FROM orders WHERE id = "+anOrder)
-}
-
-func (s *shop) move(ctx context.Context, tx pgx.Tx) (int, error) {
-	return exec(ctx, tx, "UPDATE users SET city = $1, version = version + 1 WHERE id = (SELECT id FROM users ORDER BY random() LIMIT 1)", pick(s, cities))
 }
 
 // rows returns the version of every row by table and key.
@@ -186,4 +146,20 @@ func (s *shop) rows(ctx context.Context) (map[string]int, error) {
 	var version int
 	_, err = pgx.ForEachRow(rows, []any{&key, &version}, func() error { state[key] = version; return nil })
 	return state, err
+}
+
+// parked returns what is parked now.
+func (s *shop) parked(ctx context.Context) (map[delivery]bool, error) {
+	all := make(map[delivery]bool)
+	var made bool
+	if err := s.conn.QueryRow(ctx, "SELECT to_regclass('walherald.parked') IS NOT NULL").Scan(&made); err != nil || !made {
+		return all, err // nothing was ever parked
+	}
+	rows, err := s.conn.Query(ctx, "SELECT destination, id::text FROM walherald.parked")
+	if err != nil {
+		return nil, fmt.Errorf("read the parking: %w", err)
+	}
+	var d delivery
+	_, err = pgx.ForEachRow(rows, []any{&d.destination, &d.id}, func() error { all[d] = true; return nil })
+	return all, err
 }
