@@ -13,7 +13,7 @@
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
-.PHONY: build demo test test-deploy test-blocked test-matrix bench lint fuzz deps clean
+.PHONY: build demo test test-deploy test-blocked test-matrix bench lint docs fuzz deps clean
 
 # A static binary; the version stands in for the stamp of the version control,
 # which fails in a checkout that belongs to another user.
@@ -52,6 +52,12 @@ bench:
 lint:
 	@scripts/deps.sh go
 	@scripts/lint.sh
+
+# Writes what is generated of the pages, and the JSON Schema of configurations, from
+# config/reference.yml, the structs and the commands. Tests hold them fresh.
+docs:
+	@scripts/deps.sh go
+	go test ./config -run 'Fresh' -update
 
 fuzz:
 	@scripts/deps.sh go
