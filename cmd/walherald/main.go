@@ -7,6 +7,7 @@
 //	walherald publication show       show what the publication publishes
 //	walherald parked list            look after notifications that could not be delivered
 //	walherald convert                print what an activation.yaml of setu is as a configuration
+//	walherald healthcheck            ask the service on this machine whether it is alive
 //	walherald version
 //
 // It ends with 0 after a stop that was asked for (SIGTERM, SIGINT), 1 after an
@@ -100,7 +101,7 @@ func newRoot() *cobra.Command {
 	root.Flags().StringVar(&gap, "accept-gap", "", "go on although changes from this position on are lost; a start that refuses the slot says which")
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(checkCommand(&path), tailCommand(&path), slotCommand(&path), publicationCommand(&path), convertCommand(&path),
-		parkedCommand(&path), versionCommand())
+		parkedCommand(&path), healthcheckCommand(&path), versionCommand())
 	return root
 }
 
