@@ -25,19 +25,33 @@ import (
 // The error is [Problems], with everything that is wrong at once, unless the
 // file cannot be read at all, which is what errors.Is tells of a missing one.
 func Load(path string) (*Config, error) {
-	var src []byte
-	if path != "" {
-		var err error
-		if src, err = os.ReadFile(path); err != nil {
-			return nil, fmt.Errorf("read configuration: %w", err)
-		}
+	src, err := source(path)
+	if err != nil {
+		return nil, err
 	}
 	return load(path, src)
 }
 
+// source returns what is in the file at path, nothing for an empty path.
+func source(path string) ([]byte, error) {
+	if path == "" {
+		return nil, nil
+	}
+	src, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return src, nil
+}
+
 func load(path string, src []byte) (*Config, error) {
+	return newDecoder(path).load(path, src)
+}
+
+// load decodes and checks the whole. The decoder knows afterwards where each key was
+// set.
+func (d *decoder) load(path string, src []byte) (*Config, error) {
 	cfg := Default()
-	d := newDecoder(path)
 	d.file(src, &cfg)
 	d.environment(&cfg)
 	cfg.lower()
