@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 )
 
 // differences counts the rows whose version differs.
@@ -62,18 +63,8 @@ type sent struct {
 // that their events have in the stream, with what the receiver accepted and what is
 // parked.
 func (l *ledger) notified(h *holdings, parked map[delivery]bool) *sent {
-	b := &sent{wanted: make(map[delivery]bool), records: l.recv.soFar()}
-	goTo := l.destinations()
-	for _, s := range l.shop.told {
-		id, found := h.changes[s.about]
-		if !found {
-			b.unknown++
-			continue
-		}
-		for _, destination := range goTo[s.rule] {
-			b.wanted[delivery{destination, id}] = true
-		}
-	}
+	b := &sent{records: l.recv.books()}
+	b.wanted, b.unknown = l.wanted(h)
 	for d := range b.wanted {
 		switch {
 		case b.records.accepted[d]:
@@ -84,17 +75,35 @@ func (l *ledger) notified(h *holdings, parked map[delivery]bool) *sent {
 			b.missing++
 		}
 	}
+	made := maps.Clone(parked) // every notification there is
 	for d := range b.records.attempts {
+		made[d] = true
+	}
+	for d := range made {
 		if !b.wanted[d] {
 			b.uninvited++
 		}
 	}
-	for d := range parked {
-		if !b.wanted[d] && b.records.attempts[d] == 0 {
-			b.uninvited++
+	return b
+}
+
+// wanted returns the notifications that the shop gave cause for, and how many stories
+// the stream does not tell.
+func (l *ledger) wanted(h *holdings) (wanted map[delivery]bool, unknown int) {
+	wanted = make(map[delivery]bool)
+	goTo := l.destinations()
+	for _, s := range l.shop.told {
+		id, found := h.changes[s.about]
+		if !found {
+			unknown++
+		}
+		for _, destination := range goTo[s.rule] {
+			if found {
+				wanted[delivery{destination, id}] = true
+			}
 		}
 	}
-	return b
+	return wanted, unknown
 }
 
 // destinations returns where the notifications of each rule go.

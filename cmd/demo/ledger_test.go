@@ -8,19 +8,19 @@ import (
 	"testing"
 )
 
-// told is an event of the stream.
-type told struct{ id, body string }
+// reported is an event of the stream.
+type reported struct{ id, body string }
 
-func about(id, table, action, row string) told {
+func about(id, table, action, row string) reported {
 	data, old := row, "{}"
 	if action == "DELETE" {
 		data, old = "{}", row
 	}
-	return told{id, fmt.Sprintf(`{"schema":"public","table":%q,"action":%q,"data":%s,"dataOld":%s}`, table, action, data, old)}
+	return reported{id, fmt.Sprintf(`{"schema":"public","table":%q,"action":%q,"data":%s,"dataOld":%s}`, table, action, data, old)}
 }
 
 // history is what a shop did in which nothing went wrong: 6 changes.
-var history = []told{
+var history = []reported{
 	about("1", "inventory", "INSERT", `{"sku":"lamp","version":1}`),
 	about("2", "users", "INSERT", `{"id":1,"version":1}`),
 	about("3", "inventory", "UPDATE", `{"sku":"lamp","version":2}`),
@@ -33,13 +33,13 @@ var history = []told{
 var tables = map[string]int{"public.inventory/lamp": 2, "public.users/1": 2}
 
 // judge closes the books over events for a shop that committed the history.
-func judge(t *testing.T, events []told, change func(*shop)) (printed string, err error) {
+func judge(t *testing.T, events []reported, change func(*shop)) (printed string, err error) {
 	t.Helper()
 	s := &shop{committed: len(history), transactions: 4}
 	if change != nil {
 		change(s)
 	}
-	h := &holdings{ids: make(map[string]bool), state: make(map[string]int)}
+	h := newHoldings()
 	for _, e := range events {
 		if err := h.add(e.id, []byte(e.body)); err != nil {
 			t.Fatal(err)
@@ -102,7 +102,7 @@ func TestBooksWithAnUnknownOutcomeAreNotClosed(t *testing.T) {
 }
 
 func TestEventThatCannotBeReadIsAnError(t *testing.T) {
-	h := &holdings{ids: make(map[string]bool), state: make(map[string]int)}
+	h := newHoldings()
 	if err := h.add("x", []byte("{")); err == nil || !strings.Contains(err.Error(), "event x") {
 		t.Errorf("add returned %v", err)
 	}

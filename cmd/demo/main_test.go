@@ -111,6 +111,8 @@ var summaryLines = regexp.MustCompile(`
 (\d+) lost, (\d+) repeated, (\d+) out of order
 (\d+) rows in the tables, (\d+) differ from what the events say
 commit to confirmation: p50 (\S+), p99 (\S+)
+(\d+) notifications wanted: (\d+) accepted, (\d+) parked, (\d+) missing
+(\d+) webhooks: (\d+) refused for a while, (\d+) repeated, (\d+) late from the parking, (\d+) out of order, (\d+) with a wrong signature
 $`)
 
 // eventLine is one confirmed change.
@@ -125,8 +127,8 @@ func (d *demo) checkSummary() {
 		d.t.Fatalf("there is no summary at the end of:\n%s", printed)
 	}
 	n := make([]int, len(found))
-	for i := 1; i <= 9; i++ {
-		n[i], _ = strconv.Atoi(found[i])
+	for i := range found {
+		n[i], _ = strconv.Atoi(found[i]) // what is no number is looked at below
 	}
 	transactions, changes, confirmed, read := n[1], n[2], n[3], n[4]
 	lines := len(eventLine.FindAllString(printed, -1))
@@ -141,12 +143,41 @@ func (d *demo) checkSummary() {
 	if errors.Join(err50, err99) != nil || p50 <= 0 || p99 < p50 {
 		d.t.Errorf("latencies are %s and %s", found[10], found[11])
 	}
+	d.checkNotifications(found[0], printed, n[12:])
 	if strings.ContainsRune(printed, '\x1b') {
 		d.t.Error("there are escape sequences in what is not for a terminal")
 	}
 	if stderr := d.read(d.stderr); stderr != "" {
 		d.t.Errorf("standard error says:\n%s", stderr)
 	}
+}
+
+// checkNotifications holds the books of the notifications to be closed, and every
+// story to have been printed.
+func (d *demo) checkNotifications(summary, printed string, n []int) {
+	d.t.Helper()
+	wanted, accepted, parked, missing, webhooks, refused := n[0], n[1], n[2], n[3], n[4], n[5]
+	if wanted < len(told) || accepted+parked != wanted || missing != 0 || webhooks < accepted+refused || n[8] != 0 || n[9] != 0 {
+		d.t.Errorf("the summary says%s", summary)
+	}
+	for story, line := range told {
+		if !line.MatchString(printed) {
+			d.t.Errorf("no webhook tells of %s in:\n%s", story, printed)
+		}
+	}
+}
+
+// told is how each story begins on the screen.
+var told = map[string]*regexp.Regexp{
+	orderPlaced:  webhookLine("warehouse", `order \d+: \d × \w+ for [\d.]+  204  `),
+	orderShipped: webhookLine("courier", `order \d+ shipped: \d × \w+  (204|503)  `),
+	planUpgraded: webhookLine("crm", `\w+ upgraded to premium \(user \d+\)  204  `),
+	lowStock:     webhookLine("warehouse", `violin running low: 4 left  204  `),
+	userDeleted:  webhookLine("crm", `\w+ closed the account \(user \d+\)  204  `),
+}
+
+func webhookLine(destination, rest string) *regexp.Regexp {
+	return regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d\.\d{3}  WEBHOOK → +` + destination + ` +` + rest)
 }
 
 func TestDemoRunsForItsDurationAndClosesTheBooks(t *testing.T) {
@@ -161,10 +192,14 @@ func TestDemoRunsForItsDurationAndClosesTheBooks(t *testing.T) {
 	}
 }
 
+// The shop is closed while the courier is out of order, and then while it is not yet.
 func TestInterruptClosesTheShopAndTheBooks(t *testing.T) {
-	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+	for sig, awaited := range map[syscall.Signal]*regexp.Regexp{
+		syscall.SIGINT:  webhookLine("courier", `order \d+ shipped: \d × \w+  503  attempt 2  `),
+		syscall.SIGTERM: told[userDeleted], // the last one of the opening
+	} {
 		d := startDemo(t, t.TempDir(), "RATE=100")
-		d.awaitEvents()
+		d.await(awaited)
 		if err := d.proc.Signal(sig); err != nil {
 			t.Fatal(err)
 		}
@@ -175,20 +210,20 @@ func TestInterruptClosesTheShopAndTheBooks(t *testing.T) {
 	}
 }
 
-// awaitEvents waits until some events are printed: those of the stock-up and more.
-func (d *demo) awaitEvents() {
+// await waits until something is printed.
+func (d *demo) await(line *regexp.Regexp) {
 	d.t.Helper()
 	ctx, cancel := context.WithTimeout(d.t.Context(), patience)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for len(eventLine.FindAllString(d.read(d.stdout), -1)) < 20 {
+	for !line.MatchString(d.read(d.stdout)) {
 		select {
 		case <-tick.C:
 		case <-d.proc.Done():
 			d.t.Fatalf("the demo has ended: %s", d.read(d.stderr))
 		case <-ctx.Done():
-			d.t.Fatalf("no events in:\n%s", d.read(d.stdout))
+			d.t.Fatalf("nothing matches %s in:\n%s", line, d.read(d.stdout))
 		}
 	}
 }

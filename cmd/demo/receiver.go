@@ -65,13 +65,14 @@ type receiver struct {
 
 	mu      sync.Mutex // guards what follows
 	open    time.Time  // when the shop opened; zero before
+	closed  bool       // the books are; show is called no more
 	records records
 	recent  []arrival     // the last keptSeen
 	changed chan struct{} // closed and replaced when something has arrived
 }
 
 // startReceiver starts one on a free port of loopback. show is called for each
-// request before it is answered.
+// request before it is answered, by several goroutines.
 func startReceiver(secret string, fails failures, show func(arrival)) (*receiver, error) {
 	hook, err := standardwebhooks.NewWebhook(secret)
 	if err != nil {
@@ -114,10 +115,12 @@ func (r *receiver) shopOpens() {
 	r.open = time.Now()
 }
 
-// soFar returns a copy of the records.
-func (r *receiver) soFar() records {
+// books returns the records, with copies of what the books look up. What comes later
+// is not shown any more, lest it stand in the middle of them.
+func (r *receiver) books() records {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.closed = true
 	rec := r.records
 	rec.attempts, rec.accepted = maps.Clone(rec.attempts), maps.Clone(rec.accepted)
 	return rec
@@ -159,13 +162,15 @@ func (r *receiver) enter(at time.Time, destination string, header http.Header, b
 		a.After = at.Sub(e.CommitTime).Seconds()
 		a.Payload = body
 	}
-	r.record(&a, &e)
-	r.show(a) // a screen that is stopped must not keep others from being recorded
+	if r.record(&a, &e) {
+		r.show(a) // a screen that stands still must not keep others from being recorded
+	}
 	return a.Status
 }
 
-// record decides how a request is answered, and keeps it.
-func (r *receiver) record(a *arrival, e *event) {
+// record decides how a request is answered, and keeps it. It reports whether it is
+// to be shown, too.
+func (r *receiver) record(a *arrival, e *event) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	a.N = r.records.requests + 1
@@ -176,6 +181,7 @@ func (r *receiver) record(a *arrival, e *event) {
 	}
 	close(r.changed)
 	r.changed = make(chan struct{})
+	return !r.closed
 }
 
 // read reads the body of a webhook with this id.

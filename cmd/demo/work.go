@@ -24,8 +24,15 @@ func (s *shop) choose() work {
 		share int
 		work  work
 	}{
-		{10, s.signUp}, {6, s.order}, {6, s.pay}, {5, s.ship}, {1, s.cancel},
-		{3, s.upgrade}, {2, s.leave}, {3, s.restock}, {30, s.move},
+		{10, s.signUp},
+		{6, s.order},
+		{6, s.pay},
+		{5, s.ship},
+		{1, s.cancel},
+		{3, s.upgrade},
+		{2, s.leave},
+		{3, s.restock},
+		{30, s.move},
 	} {
 		if dice -= w.share; dice < 0 {
 			return w.work
