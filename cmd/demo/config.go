@@ -50,6 +50,9 @@ func choosePlaces(pg *pgserver.Server, folder, receiver, secret string) (*places
 	}, nil
 }
 
+// page is where walherald's own page is.
+func (p *places) page() string { return fmt.Sprintf("http://127.0.0.1:%d/", p.Page) }
+
 // file is where the configuration is written.
 func (p *places) file() string { return filepath.Join(p.Folder, "config.yml") }
 

@@ -108,6 +108,7 @@ func open(ctx context.Context, set settings, pg *pgserver.Server, dir string, sh
 	if err != nil {
 		return err
 	}
+	recv.linkTo(place.page())
 	out.addresses(pg.Version(), place)
 	return trade(ctx, set, &ledger{cfg: cfg, shop: shop, recv: recv, out: out})
 }

@@ -64,6 +64,7 @@ type receiver struct {
 	serving  sync.WaitGroup
 
 	mu      sync.Mutex // guards what follows
+	page    string     // the URL of walherald's own page
 	open    time.Time  // when the shop opened; zero before
 	closed  bool       // the books are; show is called no more
 	records records
@@ -107,6 +108,13 @@ func (r *receiver) close() {
 }
 
 func (r *receiver) url() string { return "http://" + r.listener.Addr().String() }
+
+// linkTo tells the receiver's page where walherald's is.
+func (r *receiver) linkTo(page string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.page = page
+}
 
 // shopOpens starts the time of the failures.
 func (r *receiver) shopOpens() {

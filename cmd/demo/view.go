@@ -38,6 +38,7 @@ const (
 
 // view is what the page is told.
 type view struct {
+	Page       string         `json:"page"` // walherald's own
 	Requests   int            `json:"requests"`
 	Accepted   int            `json:"accepted"`
 	Refused    int            `json:"refused"`
@@ -72,7 +73,7 @@ func (r *receiver) view(seen int, now time.Time) (v view, changed <-chan struct{
 	defer r.mu.Unlock()
 	rec := &r.records
 	v = view{
-		Requests: rec.requests, Accepted: len(rec.accepted), Refused: rec.refused, Repeated: rec.repeated,
+		Page: r.page, Requests: rec.requests, Accepted: len(rec.accepted), Refused: rec.refused, Repeated: rec.repeated,
 		Late: rec.late, Backward: rec.backward, Signatures: rec.signatures, Strange: rec.strange,
 	}
 	for _, name := range stories {

@@ -29,8 +29,15 @@ func sign(t *testing.T, secret string, h hook, at time.Time) string {
 	return signature
 }
 
-// get asks for a path and returns the response, which the test closes.
-func (r *receiver) get(t *testing.T, path, lastID string) *http.Response {
+// answer is what a GET brings.
+type answer struct {
+	status int
+	header http.Header
+	body   io.Reader
+}
+
+// get asks for a path as a page does that knows lastID; the test's end closes the body.
+func (r *receiver) get(t *testing.T, path, lastID string) answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.url()+path, nil)
 	if err != nil {
@@ -45,7 +52,7 @@ func (r *receiver) get(t *testing.T, path, lastID string) *http.Response {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { resp.Body.Close() })
-	return resp
+	return answer{resp.StatusCode, resp.Header, resp.Body}
 }
 
 // next reads views of a stream until one has arrivals.
@@ -72,7 +79,7 @@ func TestPageIsToldOfEachRequestOnce(t *testing.T) {
 	r := listening(t, always)
 	now := time.Now()
 	r.post(t, "crm", known, shipped(1, 17, now))
-	stream := bufio.NewScanner(r.get(t, "/events", "").Body)
+	stream := bufio.NewScanner(r.get(t, "/events", "").body)
 	first := next(t, stream)
 	r.post(t, "courier", known, shipped(2, 18, now))
 	second := next(t, stream)
@@ -82,7 +89,7 @@ func TestPageIsToldOfEachRequestOnce(t *testing.T) {
 	if len(second.Arrivals) != 1 || second.Arrivals[0].Status != 503 || second.Refused != 1 || !second.Endpoints[2].Fails {
 		t.Errorf("then it is told %+v", second)
 	}
-	again := next(t, bufio.NewScanner(r.get(t, "/events", "1").Body))
+	again := next(t, bufio.NewScanner(r.get(t, "/events", "1").body))
 	if len(again.Arrivals) != 1 || again.Arrivals[0].N != 2 {
 		t.Errorf("a page that knows the first is told %+v", again)
 	}
@@ -90,7 +97,7 @@ func TestPageIsToldOfEachRequestOnce(t *testing.T) {
 
 func TestReceiverEndsWhilePagesListen(t *testing.T) {
 	r := listening(t, never)
-	body := r.get(t, "/events", "").Body
+	body := r.get(t, "/events", "").body
 	r.close()
 	if _, err := io.Copy(io.Discard, body); err != nil && !strings.Contains(err.Error(), "EOF") {
 		t.Errorf("the stream ends with %v", err)
@@ -102,14 +109,14 @@ func TestPageIsWholeAndAsksNobodyElse(t *testing.T) {
 	outside := regexp.MustCompile(`(https?:)?//[a-z]|@import|url\(`)
 	for path, want := range map[string]string{"/": "text/html", "/style.css": "text/css", "/script.js": "text/javascript"} {
 		resp := r.get(t, path, "")
-		text, err := io.ReadAll(resp.Body)
-		if err != nil || resp.StatusCode != 200 || !strings.HasPrefix(resp.Header.Get("Content-Type"), want) {
-			t.Errorf("%s: %v, status %d, %s", path, err, resp.StatusCode, resp.Header.Get("Content-Type"))
+		text, err := io.ReadAll(resp.body)
+		if err != nil || resp.status != http.StatusOK || !strings.HasPrefix(resp.header.Get("Content-Type"), want) {
+			t.Errorf("%s: %v, status %d, %s", path, err, resp.status, resp.header.Get("Content-Type"))
 		}
 		if found := outside.Find(text); found != nil {
 			t.Errorf("%s has %q", path, found)
 		}
-		if !strings.Contains(resp.Header.Get("Content-Security-Policy"), "default-src 'self'") {
+		if !strings.Contains(resp.header.Get("Content-Security-Policy"), "default-src 'self'") {
 			t.Errorf("%s may load from elsewhere", path)
 		}
 	}

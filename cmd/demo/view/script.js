@@ -135,7 +135,14 @@ function showArrival(a) {
   byId("arrivals").prepend(item);
 }
 
+function showPage(url) {
+  const a = byId("page");
+  a.hidden = !url;
+  if (url) a.href = url;
+}
+
 function show(v) {
+  showPage(v.page);
   showRules(v.rules);
   showEndpoints(v.endpoints);
   showTotals(v);
