@@ -22,6 +22,16 @@ func checkCommand(path *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check",
 		Short: "Look for what would keep the service from running; changes nothing",
+		Long: `Look for what would keep the service from running; changes nothing.
+
+It reads the configuration, connects to the database, to every broker and to every
+destination, and says what it found there: rights, settings, publication, slot, tables,
+topics, rules. Run it before the first start and after every change of the
+configuration. It sends no event and ends within about a minute.
+
+Each line is ok, a warning or an error, the key it is about, and what to do. It ends
+with 1 if there is an error. "walherald config validate" looks at the file alone.`,
+		Example: `  walherald check -c config.yml`,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return check(cmd.Context(), *path, cmd.OutOrStdout())

@@ -18,10 +18,10 @@ func convertCommand(path *string) *cobra.Command {
 		Short: "Print the configuration that an activation.yaml of setu is; changes nothing",
 		Long: `Print the configuration that an activation.yaml of setu is; changes nothing.
 
-  walherald convert -c activation.yaml > config.yml
-
 The configuration does the same as the activation file itself, which walherald
-reads too. Without -c the file is activation.yaml.`,
+reads too. Without -c the file is activation.yaml. It ends with 1 if the file is wrong
+or is none of setu.`,
+		Example: `  walherald convert -c activation.yaml > config.yml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			from := activationFile

@@ -28,6 +28,13 @@ func healthcheckCommand(path *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "healthcheck",
 		Short: "Ask the service on this machine whether it is alive, as container engines do",
+		Long: `Ask the service on this machine whether it is alive, as container engines do.
+
+It asks /healthz where the configuration serves it: at listener.serverPort, or else at
+monitoring.address. That is about the process alone, and not about a broker or a database
+that is gone, which no restart brings back. It ends with 0 if the answer is 200, else
+with 1.`,
+		Example: `  walherald healthcheck -c config.yml`,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := healthcheck(cmd.Context(), *path); err != nil {

@@ -20,6 +20,13 @@ func parkedCommand(path *string) *cobra.Command {
 	parked := &cobra.Command{
 		Use:   "parked",
 		Short: "Look after notifications that could not be delivered: list, show, retry, drop",
+		Long: `Look after notifications that could not be delivered and were kept.
+
+Those in the table of listener.schema are tried again by the service, by the schedule of
+notifier.parking; with store topic they wait for somebody. All selections that are given
+must hold. These commands work beside the running service.`,
+		Example: `  walherald parked list -c config.yml
+  walherald parked retry --destination billing`,
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -92,6 +99,13 @@ func parkedListCommand(path *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List parked notifications, the earliest event first; changes nothing",
+		Long: `List parked notifications, the earliest event first; changes nothing.
+
+Each line has the event's id, rule and destination, how often it was tried, why it
+failed and when it is tried again. It ends with 1 if they cannot be read.`,
+		Example: `  walherald parked list -c config.yml
+  walherald parked list --destination billing --older-than 24h
+  walherald parked list --json --limit 0 | jq -r .reason | sort | uniq -c`,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := f.load(*path, false)
@@ -126,6 +140,13 @@ func parkedShowCommand(path *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show ID",
 		Short: "Show a parked notification with its payload; changes nothing",
+		Long: `Show a parked notification with its payload; changes nothing.
+
+It is named by the id of its event, as list shows it; where several rules or
+destinations have the same event, all of them are shown, or those that --rule and
+--destination select. It ends with 1 if there is none.`,
+		Example: `  walherald parked show 00000000-1925-8fb8-8000-000001adbd89
+  walherald parked show --destination billing 00000000-1925-8fb8-8000-000001adbd89`,
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.ids = append(f.ids, args...)
@@ -159,6 +180,14 @@ func parkedRetryCommand(path *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "retry",
 		Short: "Deliver parked notifications now, one attempt each, and say what came of it",
+		Long: `Deliver parked notifications now, one attempt each, and say what came of it.
+
+It is for when the receiver has been mended. Those that are delivered are parked no
+longer; those that fail stay. Say which ones, or --all. It ends with 1 if an attempt
+failed.`,
+		Example: `  walherald parked retry --destination billing
+  walherald parked retry --rule paid --older-than 90m
+  walherald parked retry --all`,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := f.load(*path, true)
@@ -183,6 +212,12 @@ func parkedDropCommand(path *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "drop",
 		Short: "Give up parked notifications: they are never delivered",
+		Long: `Give up parked notifications: they are never delivered.
+
+Say which ones, or --all. Without --yes it only says which they would be, and ends with
+1 if there are any. Messages in a topic cannot be dropped.`,
+		Example: `  walherald parked drop --rule paid
+  walherald parked drop --destination billing --older-than 720h --yes`,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := f.load(*path, true)

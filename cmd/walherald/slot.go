@@ -18,6 +18,12 @@ func slotCommand(path *string) *cobra.Command {
 	slot := &cobra.Command{
 		Use:   "slot",
 		Short: "Look after the replication slot: status, drop, advance",
+		Long: `Look after the replication slot, which keeps the log on the server until walherald
+has delivered it. The service makes one that is missing at its first start.
+
+Without --yes, drop and advance only say what they would give up.`,
+		Example: `  walherald slot status -c config.yml
+  walherald slot advance --to 0/1A2B3C8 --yes`,
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -29,6 +35,13 @@ func slotStatusCommand(path *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "Show how far the slot was read, what it keeps and who reads it; changes nothing",
+		Long: `Show how far the slot was read, what it keeps and who reads it; changes nothing.
+
+It works beside the running service. It says how much log the slot keeps on the server,
+how much more there can be until the server gives the slot up, what is remembered, and
+whether a start would refuse the slot and why. It ends with 1 if there is no slot or a
+start would refuse it.`,
+		Example: `  walherald slot status -c config.yml`,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.Load(*path)
@@ -116,6 +129,13 @@ func slotDropCommand(path *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "drop",
 		Short: "Drop the slot and forget it: what it has not given yet is lost",
+		Long: `Drop the slot and forget it: what it has not given yet is lost.
+
+It is for a walherald that is given up: a slot that nobody reads keeps the log until the
+disk is full. The next start is a first start, with a new slot. Stop the service before.
+Without --yes it only says what would be lost, and ends with 1.`,
+		Example: `  walherald slot drop -c config.yml
+  walherald slot drop -c config.yml --yes`,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withSlot(cmd, *path, yes, "drop slot %s and give up %s of log behind %s", func(ctx context.Context, cfg *config.Config) error {
@@ -137,6 +157,13 @@ func slotAdvanceCommand(path *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "advance",
 		Short: "Move the slot forward: changes before the new position are never sent",
+		Long: `Move the slot forward: changes before the new position are never sent.
+
+It is for a change that cannot be delivered and is not wanted, and for a slot that has
+fallen behind too far to be worth reading. Stop the service before. Without --yes it only
+says what would be given up, and ends with 1.`,
+		Example: `  walherald slot advance -c config.yml --to 0/1A2B3C8
+  walherald slot advance -c config.yml --to end --yes`,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var lsn uint64

@@ -33,7 +33,10 @@ func tailCommand(path *string) *cobra.Command {
 		Long: "Print events from a configured broker as they arrive.\n\n" +
 			"It reads what a consumer would receive and takes nothing away from others. Each\n" +
 			"event is one line: when the broker took it, its topic, its key and its body,\n" +
-			"decompressed. It ends with SIGINT or SIGTERM.",
+			"decompressed. It ends with SIGINT or SIGTERM, and with 1 if it cannot read.",
+		Example: `  walherald tail -c config.yml
+  walherald tail --publisher audit --from start
+  walherald tail --json | jq .body`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			start, err := startFrom(from)
