@@ -233,10 +233,16 @@ need_kafka() {
 	mv -T "$fetched" "$folder" 2>/dev/null || rm -rf "$fetched"
 }
 
+# need_buildah wants what builds the image without a container engine.
+need_buildah() {
+	command -v buildah >/dev/null && command -v debootstrap >/dev/null && return
+	install buildah buildah debootstrap
+}
+
 for dependency in "$@"; do
 	case $dependency in
-	make | go | gcc | npm | postgresql | rabbitmq | kafka) "need_$dependency" ;;
+	make | go | gcc | npm | postgresql | rabbitmq | kafka | buildah) "need_$dependency" ;;
 	postgresql-*) need_postgresql_version "${dependency#postgresql-}" ;;
-	*) fail "deps.sh knows make, go, gcc, npm, postgresql, rabbitmq, kafka and postgresql-VERSION, not $dependency" ;;
+	*) fail "deps.sh knows make, go, gcc, npm, postgresql, rabbitmq, kafka, buildah and postgresql-VERSION, not $dependency" ;;
 	esac
 done

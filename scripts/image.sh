@@ -1,61 +1,99 @@
 #!/usr/bin/env bash
 # Builds the image as the Dockerfile says, on a machine without a container engine:
-# buildah runs the steps in a chroot, which needs root.
+# buildah runs its steps in a chroot, as root or through sudo.
 #
-#   scripts/image.sh [PLATFORM]       such as linux/arm64; this machine's without it
+#   VERSION=v1.2.3 scripts/image.sh linux/arm64 FOLDER
+#
+# FOLDER, which must not exist, gets what the image holds (root) and what it says
+# of itself (config.json).
 #
 # What the Dockerfile takes from a registry, golang, is made here of Debian's base
-# system and this machine's Go. Modules and what is compiled already come from this
-# machine's caches. The image is walherald:test-ARCHITECTURE in the store that
-# scripts/image-store.sh names. VERSION and REVISION reach it through the
-# environment.
+# system and this machine's Go, once. Modules and what is compiled already come from
+# this machine's caches.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-. scripts/image-store.sh
 
-base=$(awk '$1 == "FROM" && /golang/ { for (i = 2; i <= NF; i++) if ($i ~ /^golang:/) print $i }' Dockerfile)
-go=$(go env GOVERSION)
+platform=$1
+folder=$2
+cache=/var/cache/walherald/image
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
-machine=$(go env GOHOSTOS)/$(go env GOHOSTARCH)
-platform=${1:-$machine}
-tree=$image_cache/debian-$suite
+tree=$cache/debian-$suite
+go=$(go env GOVERSION)
+base=$(grep -o 'golang:[^ ]*' Dockerfile)
 
-# make_base makes the image that stands for the registry's golang.
-make_base() {
-	local container site partial
-	if [ ! -d "$tree" ]; then
-		# The mirror is the one that this machine's packages come from.
-		site=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | head -n1)
-		partial=$(mktemp -d "$tree.XXXXXX")
-		debootstrap --variant=minbase --include=ca-certificates "$suite" "$partial" "$site" >"$partial.log" 2>&1 || {
-			echo "walherald: the base system cannot be made: debootstrap's messages are in $partial.log" >&2
-			exit 1
-		}
-		rm -rf "$partial.log" "$partial"/var/cache/apt/* "$partial"/var/lib/apt/lists/*
-		chmod 755 "$partial"
-		mv -T "$partial" "$tree"
+# as_root COMMAND... runs a command as root.
+as_root() {
+	if [ "$(id -u)" -eq 0 ]; then
+		"$@"
+	else
+		sudo "$@"
 	fi
-	container=$(build_ah from scratch)
-	build_ah add -q "$container" "$tree" / >/dev/null
-	build_ah add -q "$container" "$(go env GOROOT)" /usr/local/go >/dev/null
-	# What this machine trusts: the modules may come through a proxy of its own.
-	build_ah add -q "$container" /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt >/dev/null
-	build_ah config --env PATH=/go/bin:/usr/local/go/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-		--env GOPATH=/go --env GOTOOLCHAIN=local --workingdir /go "$container"
-	build_ah commit -q --rm "$container" "docker.io/library/$base" >/dev/null
-	echo "$go" >"$image_cache/base-is"
 }
 
-mkdir -p "$image_cache"
-exec 9>"$image_cache/lock"
-flock 9
-[ "$(cat "$image_cache/base-is" 2>/dev/null)" = "$go" ] || make_base
+# build_ah COMMAND... calls buildah with a store of its own and without what a
+# sandbox may lack: namespaces, overlay mounts and a network of its own.
+build_ah() {
+	as_root env BUILDAH_ISOLATION=chroot \
+		buildah --storage-driver vfs --root "$cache/store" --runroot "$cache/run" "$@"
+}
 
+# make_tree makes Debian's base system, from the mirror that the packages of this
+# machine come from.
+make_tree() {
+	local site partial
+	site=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | head -n1)
+	partial=$(as_root mktemp -d "$tree.XXXXXX")
+	as_root debootstrap --variant=minbase --include=ca-certificates "$suite" "$partial" "$site" >&2 || {
+		as_root rm -rf "$partial"
+		echo "walherald: debootstrap cannot make Debian's base system" >&2
+		exit 1
+	}
+	as_root rm -rf "$partial"/var/cache/apt/*.bin "$partial"/var/cache/apt/archives "$partial"/var/lib/apt/lists
+	as_root chmod 755 "$partial"
+	as_root mv -T "$partial" "$tree"
+}
+
+# make_base makes the image that stands for the registry's golang. It trusts whom
+# this machine trusts: modules may come through a proxy of its own.
+make_base() {
+	local container certs=/etc/ssl/certs/ca-certificates.crt
+	[ -d "$tree" ] || make_tree
+	container=$(build_ah from scratch)
+	build_ah add -q "$container" "$tree" /
+	build_ah add -q "$container" "$(go env GOROOT)" /usr/local/go
+	build_ah add -q "$container" "$certs" "$certs"
+	build_ah config --env PATH=/usr/local/go/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+		--env GOPATH=/go --env GOTOOLCHAIN=local --workingdir /go "$container"
+	build_ah commit -q --rm "$container" "docker.io/library/$base"
+	echo "$base $go" | as_root tee "$cache/base"
+}
+
+# unpack IMAGE copies what an image holds and says to the folder.
+unpack() {
+	local container
+	mkdir "$folder"
+	build_ah inspect --type image "$1" >"$folder/config.json"
+	container=$(build_ah from --pull-never --platform "$platform" "$1")
+	as_root cp -a "$(build_ah mount "$container")" "$folder/root"
+	build_ah rm "$container" >/dev/null
+}
+
+as_root mkdir -p "$cache"
+exec 9>"${TMPDIR:-/tmp}/walherald-image.lock"
+flock 9
+[ "$(cat "$cache/base" 2>/dev/null)" = "$base $go" ] || make_base >/dev/null
+
+# What root compiles must not end up in the cache of somebody else.
+compiled=$cache/compiled
+[ "$(id -u)" -ne 0 ] || compiled=$(go env GOCACHE)
 modules=$(go env GOMODCACHE)
-compiled=$(go env GOCACHE)
-mkdir -p "$modules" "$compiled"
+as_root mkdir -p "$compiled" "$modules"
+image=walherald:test-${platform##*/}
 build_ah build --quiet --pull-never --format docker --platform "$platform" \
+	--build-arg "BUILDPLATFORM=$(go env GOHOSTOS)/$(go env GOHOSTARCH)" \
 	--build-arg "GOPROXY=$(go env GOPROXY)" --build-arg "GOSUMDB=$(go env GOSUMDB)" \
 	--build-arg "VERSION=${VERSION:-devel}" --build-arg "REVISION=${REVISION:-unknown}" \
 	--volume "$modules:/go/pkg/mod" --volume "$compiled:/root/.cache/go-build" \
-	--tag "walherald:test-${platform##*/}" .
+	--tag "$image" . >/dev/null
+unpack "$image"
+build_ah rmi --prune --force >/dev/null # what earlier builds were called so

@@ -1,5 +1,6 @@
 package main
 
-// Quiet hours of the notifier have a time zone, and the image has no files of
-// them; nor has every system (https://www.iana.org/time-zones).
+// The log is in the zone that TZ names, and rules can ask for another
+// (timezone("Europe/Berlin")). The image has no files of zones, nor has every
+// system.
 import _ "time/tzdata"
