@@ -57,7 +57,7 @@ lint:
 # config/reference.yml, the structs and the commands. Tests hold them fresh.
 docs:
 	@scripts/deps.sh go
-	go test ./config -run 'Fresh' -update
+	go test ./config ./cmd/walherald -run Fresh -update
 
 fuzz:
 	@scripts/deps.sh go

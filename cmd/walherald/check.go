@@ -32,7 +32,7 @@ configuration. It sends no event and ends within about a minute.
 Each line is ok, a warning or an error, the key it is about, and what to do. It ends
 with 1 if there is an error. "walherald config validate" looks at the file alone.`,
 		Example: `  walherald check -c config.yml`,
-		Args:  cobra.NoArgs,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return check(cmd.Context(), *path, cmd.OutOrStdout())
 		},

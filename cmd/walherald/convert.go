@@ -22,7 +22,7 @@ The configuration does the same as the activation file itself, which walherald
 reads too. Without -c the file is activation.yaml. It ends with 1 if the file is wrong
 or is none of setu.`,
 		Example: `  walherald convert -c activation.yaml > config.yml`,
-		Args: cobra.NoArgs,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			from := activationFile
 			if cmd.Flags().Changed("config") {

@@ -35,7 +35,7 @@ monitoring.address. That is about the process alone, and not about a broker or a
 that is gone, which no restart brings back. It ends with 0 if the answer is 200, else
 with 1.`,
 		Example: `  walherald healthcheck -c config.yml`,
-		Args:  cobra.NoArgs,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := healthcheck(cmd.Context(), *path); err != nil {
 				return &runError{err: err}

@@ -2,16 +2,19 @@
 //
 //	walherald -c config.yml          run the service
 //	walherald check -c config.yml    look for what would keep it from running
+//	walherald config validate        say what is wrong with the configuration; show, env, schema
 //	walherald tail -c config.yml     print events from a configured broker
 //	walherald slot status            look after the replication slot
 //	walherald publication show       show what the publication publishes
 //	walherald parked list            look after notifications that could not be delivered
 //	walherald convert                print what an activation.yaml of setu is as a configuration
 //	walherald healthcheck            ask the service on this machine whether it is alive
+//	walherald completion bash        make a shell complete all this
 //	walherald version
 //
 // It ends with 0 after a stop that was asked for (SIGTERM, SIGINT), 1 after an
-// error, or if check found one, and 2 if it was called wrongly.
+// error, or if check found one, and 2 if it was called wrongly. docs/command-line.md
+// has every command and flag.
 package main
 
 import (
@@ -86,6 +89,8 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "walherald",
 		Short:         "Heralds every committed change of a PostgreSQL database",
+		Long:          about,
+		Example:       aboutExamples,
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -98,10 +103,20 @@ func newRoot() *cobra.Command {
 		},
 	}
 	root.PersistentFlags().StringVarP(&path, "config", "c", "config.yml", "configuration file")
+	if err := root.MarkPersistentFlagFilename("config", "yml", "yaml"); err != nil {
+		panic(err) // there is no such flag
+	}
 	root.Flags().StringVar(&gap, "accept-gap", "", "go on although changes from this position on are lost; a start that refuses the slot says which")
-	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(checkCommand(&path), tailCommand(&path), slotCommand(&path), publicationCommand(&path), convertCommand(&path),
-		parkedCommand(&path), healthcheckCommand(&path), versionCommand())
+	root.CompletionOptions.DisableDefaultCmd = true // completionCommand takes its place
+	root.AddGroup(groups...)
+	root.AddCommand(grouped(groupBefore, checkCommand(&path), configCommand(&path), convertCommand(&path))...)
+	root.AddCommand(grouped(groupWhile, tailCommand(&path), slotCommand(&path), publicationCommand(&path), parkedCommand(&path),
+		healthcheckCommand(&path))...)
+	root.AddCommand(grouped(groupOther, completionCommand(), versionCommand())...)
+	root.AddCommand(topics()...)
+	helpCommand(root)
+	strict(root)
+	completeFlags(root, &path)
 	return root
 }
 

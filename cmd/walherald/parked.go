@@ -27,8 +27,8 @@ notifier.parking; with store topic they wait for somebody. All selections that a
 must hold. These commands work beside the running service.`,
 		Example: `  walherald parked list -c config.yml
   walherald parked retry --destination billing`,
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	parked.AddCommand(parkedListCommand(path), parkedShowCommand(path), parkedRetryCommand(path), parkedDropCommand(path))
 	return parked
@@ -106,7 +106,7 @@ failed and when it is tried again. It ends with 1 if they cannot be read.`,
 		Example: `  walherald parked list -c config.yml
   walherald parked list --destination billing --older-than 24h
   walherald parked list --json --limit 0 | jq -r .reason | sort | uniq -c`,
-		Args:  cobra.NoArgs,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := f.load(*path, false)
 			if err != nil {
@@ -147,7 +147,7 @@ destinations have the same event, all of them are shown, or those that --rule an
 --destination select. It ends with 1 if there is none.`,
 		Example: `  walherald parked show 00000000-1925-8fb8-8000-000001adbd89
   walherald parked show --destination billing 00000000-1925-8fb8-8000-000001adbd89`,
-		Args:  cobra.MaximumNArgs(1),
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.ids = append(f.ids, args...)
 			if err := f.parse(false); err != nil {
@@ -188,7 +188,7 @@ failed.`,
 		Example: `  walherald parked retry --destination billing
   walherald parked retry --rule paid --older-than 90m
   walherald parked retry --all`,
-		Args:  cobra.NoArgs,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := f.load(*path, true)
 			if err != nil {
@@ -218,7 +218,7 @@ Say which ones, or --all. Without --yes it only says which they would be, and en
 1 if there are any. Messages in a topic cannot be dropped.`,
 		Example: `  walherald parked drop --rule paid
   walherald parked drop --destination billing --older-than 720h --yes`,
-		Args:  cobra.NoArgs,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := f.load(*path, true)
 			if err != nil {

@@ -20,8 +20,8 @@ func publicationCommand(path *string) *cobra.Command {
 		Long: `Look at the publication, which says on the server which tables and actions the slot
 reads. The service makes one that is missing.`,
 		Example: `  walherald publication show -c config.yml`,
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	publication.AddCommand(&cobra.Command{
 		Use:   "show",
@@ -33,7 +33,7 @@ It asks the database for the tables, actions, columns and row filters of the
 publication, and tells of each difference from listener.publication what to do about it.
 It ends with 1 if there is no publication or no answer.`,
 		Example: `  walherald publication show -c config.yml`,
-		Args:  cobra.NoArgs,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.Load(*path)
 			if err != nil {

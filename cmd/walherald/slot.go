@@ -24,8 +24,8 @@ has delivered it. The service makes one that is missing at its first start.
 Without --yes, drop and advance only say what they would give up.`,
 		Example: `  walherald slot status -c config.yml
   walherald slot advance --to 0/1A2B3C8 --yes`,
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	slot.AddCommand(slotStatusCommand(path), slotDropCommand(path), slotAdvanceCommand(path))
 	return slot
@@ -42,7 +42,7 @@ how much more there can be until the server gives the slot up, what is remembere
 whether a start would refuse the slot and why. It ends with 1 if there is no slot or a
 start would refuse it.`,
 		Example: `  walherald slot status -c config.yml`,
-		Args:  cobra.NoArgs,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.Load(*path)
 			if err != nil {
@@ -136,7 +136,7 @@ disk is full. The next start is a first start, with a new slot. Stop the service
 Without --yes it only says what would be lost, and ends with 1.`,
 		Example: `  walherald slot drop -c config.yml
   walherald slot drop -c config.yml --yes`,
-		Args:  cobra.NoArgs,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withSlot(cmd, *path, yes, "drop slot %s and give up %s of log behind %s", func(ctx context.Context, cfg *config.Config) error {
 				before, err := listener.DropSlot(ctx, cfg.Listener, cfg.Database)
@@ -164,7 +164,7 @@ fallen behind too far to be worth reading. Stop the service before. Without --ye
 says what would be given up, and ends with 1.`,
 		Example: `  walherald slot advance -c config.yml --to 0/1A2B3C8
   walherald slot advance -c config.yml --to end --yes`,
-		Args:  cobra.NoArgs,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var lsn uint64
 			if to != "end" {

@@ -14,7 +14,7 @@ func versionCommand() *cobra.Command {
 		Long: `Print the version of walherald, and which Go and which system it was built with
 and for.`,
 		Example: `  walherald version`,
-		Args:  cobra.NoArgs,
+		Args:    cobra.NoArgs,
 		Run: func(cmd *cobra.Command, _ []string) {
 			fmt.Fprintf(cmd.OutOrStdout(), "walherald %s (%s, %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		},
