@@ -41,9 +41,9 @@ type TracerOptions struct {
 //
 // It is safe for concurrent use. A nil *Tracer starts no spans.
 type Tracer struct {
-	provider *sdktrace.TracerProvider
-	tracer   trace.Tracer
-	exporter *exporter
+	tracer    trace.Tracer
+	processor sdktrace.SpanProcessor
+	exporter  *exporter
 }
 
 // NewTracer returns a Tracer, or nil if Endpoint is empty or Ratio 0. It does not
@@ -67,12 +67,13 @@ func NewTracer(ctx context.Context, o TracerOptions) (*Tracer, error) {
 	}
 	otel.SetErrorHandler(newComplaints(o.Log))
 	t := &Tracer{exporter: &exporter{SpanExporter: client, done: make(chan struct{})}}
-	t.provider = sdktrace.NewTracerProvider(
-		sdktrace.WithBatcher(t.exporter),
+	t.processor = sdktrace.NewBatchSpanProcessor(t.exporter)
+	provider := sdktrace.NewTracerProvider(
+		sdktrace.WithSpanProcessor(t.processor),
 		sdktrace.WithSampler(sdktrace.TraceIDRatioBased(o.Ratio)),
 		sdktrace.WithResource(about),
 	)
-	t.tracer = t.provider.Tracer("github.com/walherald/walherald",
+	t.tracer = provider.Tracer("github.com/walherald/walherald",
 		trace.WithInstrumentationVersion(o.Version), trace.WithSchemaURL(semconv.SchemaURL))
 	return t, nil
 }
@@ -129,7 +130,8 @@ func (t *Tracer) Shutdown(ctx context.Context) error {
 	if t == nil {
 		return nil
 	}
-	err := t.provider.Shutdown(ctx)
+	// Not that of the provider, which stops nothing if ctx has ended already.
+	err := t.processor.Shutdown(ctx)
 	if err == nil {
 		return nil
 	}
