@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/walherald/walherald/listener/pgoutput"
 	"github.com/walherald/walherald/publisher"
@@ -33,24 +34,28 @@ type changes struct {
 	// sent is when the server sent the message that is handled, by its clock.
 	sent pgoutput.Timestamp
 
-	decoder  pgoutput.Decoder
-	plans    map[uint32]*plan
-	last     uint32 // the table of the last change, and its plan
-	plan     *plan
-	messages map[string]*plan // of logical messages, by prefix
-	digest   uint32           // of the source of the open transaction
-	open     bool
-	told     bool            // tooLarge has been told of the open transaction
-	next     uint64          // ordinal of the next change
-	event    publisher.Event // of the current change, used again for the next
-	masker   *masker
-	base64   []byte // the content of the current logical message
+	decoder pgoutput.Decoder
+	// relations are the tables as the session has described them, plans what was made
+	// of them.
+	relations map[uint32]*pgoutput.Relation
+	plans     map[uint32]*plan
+	last      uint32 // the table of the last change, and its plan
+	plan      *plan
+	messages  map[string]*plan // of logical messages, by prefix
+	digest    uint32           // of the source of the open transaction
+	open      bool
+	told      bool            // tooLarge has been told of the open transaction
+	next      uint64          // ordinal of the next change
+	counted   uint64          // changes of the open transaction that metrics know of
+	event     publisher.Event // of the current change, used again for the next
+	masker    *masker
+	base64    []byte // the content of the current logical message
 }
 
 func newChanges(ctx context.Context, r *router, s sink, d describer, source func(pgoutput.LSN) uint32, maxSize int, tooLarge func(xid uint32)) *changes {
 	return &changes{
 		ctx: ctx, router: r, sink: s, describer: d, source: source, max: uint64(maxSize), tooLarge: tooLarge,
-		plans: make(map[uint32]*plan), messages: make(map[string]*plan), masker: newMasker(r.cfg.MaskKey),
+		relations: make(map[uint32]*pgoutput.Relation), plans: make(map[uint32]*plan), messages: make(map[string]*plan), masker: newMasker(r.cfg.MaskKey),
 	}
 }
 
@@ -96,7 +101,7 @@ func (c *changes) handle(data []byte) error {
 
 // begin opens a transaction. All its changes have the position lsn.
 func (c *changes) begin(lsn pgoutput.LSN, xid uint32, at pgoutput.Timestamp) {
-	c.open, c.told, c.next, c.digest = true, false, 0, c.source(lsn)
+	c.open, c.told, c.next, c.counted, c.digest = true, false, 0, 0, c.source(lsn)
 	e := &c.event
 	e.LSN, e.XID = uint64(lsn), xid
 	e.CommitTime = at.UnixMicro()
@@ -107,23 +112,28 @@ func (c *changes) begin(lsn pgoutput.LSN, xid uint32, at pgoutput.Timestamp) {
 // commit closes the transaction, which ends at end.
 func (c *changes) commit(end pgoutput.LSN) {
 	c.open = false
+	c.count()
 	c.sink.commit(end)
+}
+
+// countEvery is after how many changes of a large transaction they are counted.
+const countEvery = 4096
+
+// count counts the changes read since it did last.
+func (c *changes) count() {
+	c.router.met.Changes(int(c.next - c.counted))
+	c.counted = c.next
 }
 
 // relation takes the description of a table, which holds until the next one.
 func (c *changes) relation(m *pgoutput.Relation) error {
-	var d details
-	if c.describer != nil {
-		var err error
-		if d, err = c.describer.describe(c.ctx, m); err != nil {
-			return &temporaryError{fmt.Errorf("look up table %s.%s: %w", m.Namespace, m.Name, err)}
-		}
-	}
-	p, err := c.router.plan(m, d)
+	p, err := c.planFor(m)
 	if err != nil {
 		return err
 	}
-	c.plans[m.ID] = p
+	kept := *m // the decoder uses m again
+	kept.Columns = slices.Clone(m.Columns)
+	c.relations[m.ID], c.plans[m.ID] = &kept, p
 	c.plan = nil
 	return nil
 }
@@ -177,7 +187,9 @@ func (c *changes) row(a publisher.Action, relation uint32, newRow, oldRow *pgout
 func (c *changes) admit(p *plan, a publisher.Action) (passes bool, err error) {
 	e := &c.event
 	e.Ordinal = c.next
-	c.next++
+	if c.next++; c.next-c.counted >= countEvery {
+		c.count()
+	}
 	if !p.pass[a] || c.beyondMax(e) {
 		p.filtered.Inc()
 		return false, nil

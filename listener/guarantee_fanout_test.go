@@ -84,8 +84,8 @@ func TestDeadOutputHoldsTheOthersUpOnlyAtItsShareOfTheWindow(t *testing.T) {
 	s.flood(1, rows)
 	s.eventually("full window", r.outputs[1].window.full)
 	// All that entered the dead one's window reaches the healthy one.
-	s.eventually("delivery of what was read", func() bool { return r.outputs[0].window.bytes() == 0 })
-	held := r.outputs[1].window.bytes()
+	s.eventually("delivery of what was read", func() bool { return r.outputs[0].window.waiting().Bytes == 0 })
+	held := r.outputs[1].window.waiting().Bytes
 	if got := len(healthy.messages()); got == 0 || got == rows {
 		t.Errorf("the healthy output has %d of %d changes while the other is dead", got, rows)
 	}

@@ -21,7 +21,7 @@ func TestHugeTransactionFlowsThroughABoundedWindow(t *testing.T) {
 	var most, batches, early, largest int
 	sink.inspect = func(batch []publisher.Message) {
 		batches++
-		most = max(most, r.outputs[0].window.bytes())
+		most = max(most, r.outputs[0].window.waiting().Bytes)
 		if r.queued() <= pgoutput.LSN(batch[0].ID.LSN()) {
 			early++ // the commit is not even in the window
 		}
@@ -35,7 +35,7 @@ func TestHugeTransactionFlowsThroughABoundedWindow(t *testing.T) {
 	s.exec(fmt.Sprintf("INSERT INTO t SELECT i, repeat('x', 100) FROM generate_series(1, %d) i", rows))
 	sink.await(s.ctx, t, "hold", func() bool { return sink.holdAt == 0 })
 	s.eventually("full window", r.outputs[0].window.full)
-	held := r.outputs[0].window.bytes()
+	held := r.outputs[0].window.waiting().Bytes
 	sink.release()
 	messages := sink.awaitAccepted(s.ctx, t, rows)
 	s.awaitConfirmed(r.queued())

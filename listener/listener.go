@@ -37,6 +37,7 @@ import (
 	"cmp"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/walherald/walherald/config"
@@ -50,6 +51,8 @@ type Deps struct {
 	Log     *slog.Logger
 	Metrics *metrics.Metrics
 	Health  *metrics.Health
+	// Recent, if set, is shown a sample of the events.
+	Recent *metrics.Recent
 	// Outputs are where changes go: at least one.
 	Outputs []Output
 	// AcceptGap is the position at which a gap begins that the user accepts: what
@@ -115,6 +118,15 @@ type Listener struct {
 
 	warned bool // that there is no slot memory
 	advice sync.Once
+	// shown are the outputs whose windows are shown to whoever looks.
+	shown atomic.Pointer[[]*output]
+	// live is the open stream, for whoever changes something from outside; or nil.
+	live atomic.Pointer[stream]
+	// reloading is a change that waits for the reader; awake wakes it where it waits
+	// for the server.
+	reloading atomic.Pointer[reload]
+	awake     chan struct{}
+
 	inUse  string // the error of a slot that is in use, and who uses it
 	holder string
 
@@ -153,9 +165,11 @@ func New(cfg config.Listener, db config.Database, deps Deps) (*Listener, error) 
 	l := &Listener{
 		cfg: cfg, db: db, deps: deps, router: r, log: deps.Log, met: deps.Metrics,
 		health: deps.Health.Component("postgres"), alive: deps.Health.Liveness("listener", livenessLimit(cfg)),
+		awake: make(chan struct{}, 1),
 	}
 	deps.Metrics.WindowLimit(int64(deps.windows(cfg)))
 	l.begun()
+	deps.Metrics.OnGather(l.show)
 	return l, nil
 }
 
@@ -170,12 +184,26 @@ func (l *Listener) begun() {
 			name: out.Name, window: newWindow(cmp.Or(out.Window, share)), deliver: out.Deliverer, met: l.met.Output(out.Name),
 			health: l.deps.Health.Component(out.Name), log: l.log, published: countPublished(l.met), confirmed: func(b *batch) { l.confirmed(i, b) },
 		}
+		o.recent = l.deps.Recent
 		o.window.most = cmp.Or(out.MaxBatch, maxBatch)
 		if out.Route.Select != nil {
 			o.published = func(string, string, int) {} // what is not sent to a topic counts elsewhere
 		}
 		l.outputs = append(l.outputs, o)
 	}
+	outputs := l.outputs
+	l.shown.Store(&outputs)
+}
+
+// show shows what the windows hold.
+func (l *Listener) show() {
+	total := 0
+	for _, o := range *l.shown.Load() {
+		w := o.window.waiting()
+		o.met.Waiting(w)
+		total += w.Bytes
+	}
+	l.met.Window(int64(total))
 }
 
 // wake wakes every output that has something to take.
@@ -214,11 +242,7 @@ func (l *Listener) serverEnd(end pgoutput.LSN) {
 	defer l.mu.Unlock()
 	l.progress.serverEnd(end)
 	l.met.Server(uint64(end))
-	held := 0
-	for _, o := range l.outputs {
-		held += o.window.bytes()
-	}
-	l.met.Window(int64(held))
+	l.met.Confirmed(uint64(l.progress.flush()))
 }
 
 func (l *Listener) queued() pgoutput.LSN {
@@ -245,6 +269,7 @@ func (l *Listener) confirmed(i int, b *batch) {
 	}
 	l.progress.confirm(i, b.commit)
 	l.outputs[i].met.Confirmed(uint64(b.commit))
+	l.met.Confirmed(uint64(l.progress.flush()))
 	if k.events {
 		k.eventful, k.events = max(k.eventful, b.commit), false
 	}

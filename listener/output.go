@@ -24,6 +24,7 @@ type output struct {
 	// published counts messages by topic and table.
 	published func(topic, table string, n int)
 	health    *metrics.Component
+	recent    *metrics.Recent // or nil
 	log       *slog.Logger
 	delivery
 	// confirmed is told of each batch that is safe, with its last commit or 0.
@@ -141,6 +142,7 @@ func (o *output) one(ctx context.Context, b *batch) error {
 }
 
 func (o *output) observe(b *batch, start, now time.Time) {
+	o.recent.Confirmed(o.name, b.msgs[len(b.msgs)-1].ID, now)
 	first, count, bytes := &b.msgs[0], 0, 0
 	// The first is the one that waited longest.
 	o.met.CommitToConfirm(time.Duration(now.UnixMicro()-first.CommitTime) * time.Microsecond)

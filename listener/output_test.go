@@ -114,7 +114,7 @@ func TestCommitIsConfirmedOnlyAfterItsBatch(t *testing.T) {
 		}
 		wantLog(t, d, "asked", "delivered 3 of 3", "published 3  ", "confirmed 0/10",
 			"delivered 1 of 1", "published 1  ", "confirmed 0/20")
-		if n := o.window.bytes(); n != 0 {
+		if n := o.window.waiting().Bytes; n != 0 {
 			t.Errorf("the window still holds %d bytes", n)
 		}
 	})

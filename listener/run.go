@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-
-	"github.com/walherald/walherald/publisher"
 )
 
 // errPromoted ends a reign.
@@ -20,6 +18,7 @@ var errPromoted = errors.New("server was promoted")
 // other. Run is called once.
 func (l *Listener) Run(ctx context.Context) error {
 	defer l.alive.Done()
+	defer l.refuseReload()
 	for {
 		err := l.rule(ctx)
 		if !errors.Is(err, errPromoted) {
@@ -78,18 +77,16 @@ func (l *Listener) deliver(ctx context.Context, stopReading context.CancelCauseF
 	return &first
 }
 
-// startKeeping begins to write the slot memory. The function it returns ends
-// that with a last write and closes the connection for SQL.
+// startKeeping begins to write the slot memory and to watch the slot. The function it
+// returns ends that with a last write and closes the connection for SQL.
 func (l *Listener) startKeeping(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		l.keep(ctx)
-	}()
+	var running sync.WaitGroup
+	running.Go(func() { l.keep(ctx) })
+	running.Go(func() { l.watchSlot(ctx) })
 	return func() {
 		cancel()
-		<-done
+		running.Wait()
 		last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), farewellTimeout)
 		defer cancelLast()
 		l.remember(last, true)
@@ -140,10 +137,26 @@ func (l *Listener) read(ctx context.Context) (*stream, error) {
 		if slotInUse(err) {
 			wait = min(wait, standbyPause)
 		}
-		if publisher.Sleep(ctx, wait) != nil {
+		if l.pause(ctx, wait) != nil {
 			return nil, nil
 		}
 		l.met.Reconnected()
+	}
+}
+
+// pause waits before the next attempt to connect, open to a reload.
+func (l *Listener) pause(ctx context.Context, d time.Duration) error {
+	end := time.NewTimer(d)
+	defer end.Stop()
+	for {
+		l.reloadIdle()
+		select {
+		case <-end.C:
+			return nil
+		case <-l.awake:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 
@@ -154,10 +167,11 @@ const standbyPause = time.Second
 // report tells why there is no stream.
 func (l *Listener) report(err error) {
 	l.alive.Beat()
-	l.health.Blocked(err.Error(), l.flush().String())
 	if slotInUse(err) && l.inUse != "" {
+		l.health.Standby(err.Error())
 		return // which has been told once
 	}
+	l.health.Blocked(err.Error(), l.flush().String())
 	l.inUse = ""
 	l.log.Warn("connection to PostgreSQL lost or not to be had, trying again", "error", err)
 }

@@ -116,5 +116,6 @@ func (l *Listener) attach(s *stream) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stream = s
+	l.live.Store(s)
 	l.progress.abandon()
 }

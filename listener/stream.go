@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/walherald/walherald/listener/pgoutput"
+	"github.com/walherald/walherald/metrics"
 	"github.com/walherald/walherald/publisher"
 )
 
@@ -231,6 +232,7 @@ func (s *stream) maintain() error {
 		if err := s.failed.Load(); err != nil {
 			return *err
 		}
+		s.reload()
 		now := time.Now()
 		// A large row can take longer than any silence may: its bytes count.
 		if s.heard || s.feed.total != s.total {
@@ -273,7 +275,7 @@ func (s *stream) sendStatus(reply bool) error {
 	if err := s.fe.Flush(); err != nil {
 		return fmt.Errorf("send status: %w", err)
 	}
-	s.l.met.Confirmed(uint64(f))
+	s.l.met.Flushed(uint64(f))
 	s.l.alive.Beat()
 	return nil
 }
@@ -284,6 +286,7 @@ func (s *stream) begin() { s.l.begin() }
 
 func (s *stream) commit(end pgoutput.LSN) {
 	s.l.commit(end)
+	s.reload()              // in a flood nothing else is between two transactions
 	if s.changes.next > 0 { // servers before PostgreSQL 15 send empty ones too
 		s.l.met.Transaction()
 	}
@@ -310,6 +313,9 @@ func (s *stream) emit(p *plan, e *publisher.Event) error {
 			}
 		}
 	}
+	if len(s.wanted) > 0 && s.l.deps.Recent.Takes() {
+		s.watch(p, e)
+	}
 	m := publisher.Message{ID: e.ID, Writer: s.l.writer, Table: p.qualified, Action: e.Action, CommitTime: e.CommitTime}
 	for _, i := range s.wanted {
 		o, out := s.l.outputs[i], &p.outs[i]
@@ -322,6 +328,21 @@ func (s *stream) emit(p *plan, e *publisher.Event) error {
 	}
 	s.l.queuedID = e.ID
 	return nil
+}
+
+// watch keeps the event for those who look on.
+func (s *stream) watch(p *plan, e *publisher.Event) {
+	seen := metrics.RecentEvent{
+		ID: e.ID, LSN: e.LSN, Table: p.qualified, Action: e.Action.String(), Committed: time.UnixMicro(e.CommitTime),
+	}
+	for _, i := range s.wanted {
+		hop := metrics.RecentHop{Output: s.l.outputs[i].name}
+		if out := &p.outs[i]; out.selects == nil { // what is selected goes to no topic
+			hop.Topic = out.topics[e.Action]
+		}
+		seen.Hops = append(seen.Hops, hop)
+	}
+	s.l.deps.Recent.Add(seen)
 }
 
 // deafInterval is how often the server hears of us at the least while we do not

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/walherald/walherald/listener/pgoutput"
+	"github.com/walherald/walherald/metrics"
 	"github.com/walherald/walherald/publisher"
 )
 
@@ -185,15 +186,23 @@ func (w *window) done(b *batch) {
 	w.inFlight, w.spare = nil, b
 }
 
-// bytes returns how much the window holds.
-func (w *window) bytes() int {
+// waiting returns what the window holds.
+func (w *window) waiting() metrics.Waiting {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n := w.filling.size
-	if w.inFlight != nil {
-		n += w.inFlight.size
+	is := metrics.Waiting{Limit: 2 * w.half}
+	for _, b := range []*batch{w.filling, w.inFlight} { // the older one last
+		if b == nil {
+			continue
+		}
+		is.Events += len(b.msgs)
+		is.Bytes += b.size
+		if len(b.msgs) > 0 {
+			m := &b.msgs[0]
+			is.LSN, is.Table, is.Committed = m.ID.LSN(), m.Table, time.UnixMicro(m.CommitTime)
+		}
 	}
-	return n
+	return is
 }
 
 // notify wakes the one who waits on c, now or when it next looks.

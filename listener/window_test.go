@@ -60,12 +60,12 @@ func TestWindowIsBoundedInBytes(t *testing.T) {
 	const limit, row = 10_000, 100 + 1 + messageOverhead
 	w := newWindow(limit)
 	first := fill(w, 100)
-	if got := w.bytes(); got < limit/2 || got >= limit/2+row {
+	if got := w.waiting().Bytes; got < limit/2 || got >= limit/2+row {
 		t.Fatalf("the half that is filled holds %d bytes of %d", got, limit/2)
 	}
 	b := mustTake(t, w)
 	second := fill(w, 100)
-	if got := w.bytes(); got < limit || got >= limit+2*row {
+	if got := w.waiting().Bytes; got < limit || got >= limit+2*row {
 		t.Errorf("the window holds %d bytes of %d", got, limit)
 	}
 	if len(b.msgs) != first || first != second {
@@ -166,7 +166,7 @@ func TestHugeRowIsTakenAloneAndItsMemoryGivenBack(t *testing.T) {
 	if m := b.msgs[:1][0]; m.Key != nil || m.Body != nil {
 		t.Error("a view into the huge row is kept")
 	}
-	if w.bytes() != 0 || w.full() {
+	if w.waiting().Bytes != 0 || w.full() {
 		t.Error("the window does not count as empty")
 	}
 }
@@ -323,7 +323,7 @@ func TestFillerAndTakerAgreeWhateverTheSizes(t *testing.T) {
 			if !more {
 				break
 			}
-			if got := w.bytes(); got >= limit+2*(3000+10+messageOverhead) {
+			if got := w.waiting().Bytes; got >= limit+2*(3000+10+messageOverhead) {
 				t.Fatalf("the window holds %d bytes, its limit is %d", got, limit)
 			}
 			next = checkMessages(t, b, next, sizes)

@@ -45,19 +45,25 @@ type Metrics struct {
 	filtered  *prometheus.CounterVec
 	problems  *prometheus.CounterVec
 
-	receivedLSN  prometheus.Gauge
-	confirmedLSN prometheus.Gauge
-	serverLSN    prometheus.Gauge
 	window       prometheus.Gauge
 	windowLimit  prometheus.Gauge
 	transactions prometheus.Counter
+	changes      prometheus.Counter
 	reconnects   prometheus.Counter
+	reloads      *prometheus.CounterVec
 	buildInfo    *prometheus.GaugeVec
+
+	log  logGauges
+	slot slotGauges
+
+	subjects, tables *bounded // of published and filtered
 
 	outputVecs   outputVecs
 	notifierVecs notifierVecs
-	mu           sync.Mutex
-	outputs      map[string]*Output // guarded by mu
+
+	mu      sync.Mutex
+	outputs map[string]*Output // guarded by mu
+	refresh []func()           // guarded by mu
 }
 
 // New registers all collectors with reg, under the constant label app. Like
@@ -69,14 +75,19 @@ func New(reg prometheus.Registerer, app string) *Metrics {
 		filtered:  f.counters("", "filter_skipped_events_total", "Changes dropped by the filter.", "table"),
 		problems:  f.counters("", "problematic_events_total", "Events something is wrong with, by kind.", "kind"),
 
-		receivedLSN:  f.gauge("received_lsn_bytes", "End of the last commit read from the log, as a position in bytes."),
-		confirmedLSN: f.gauge("confirmed_lsn_bytes", "Position up to which the server may forget its log, in bytes."),
-		serverLSN:    f.gauge("server_lsn_bytes", "End of the server's log as last told, as a position in bytes."),
 		window:       f.gauge("window_bytes", "Encoded changes held in memory."),
 		windowLimit:  f.gauge("window_limit_bytes", "Bound of the encoded changes held in memory."),
 		transactions: f.counter("transactions_total", "Commits read from the log."),
+		changes:      f.counter("received_changes_total", "Changes read from the log, those that the filter drops among them."),
 		reconnects:   f.counter("reconnects_total", "Replication connections that were lost and replaced."),
+		reloads:      f.counters(namespace, "reloads_total", "Reloads of the configuration: applied or refused.", "result"),
 		buildInfo:    f.gauges("build_info", "Version that is running; always 1.", "version"),
+
+		log:  newLogGauges(f),
+		slot: newSlotGauges(f),
+
+		subjects: newBounded(DefaultMaxSeries),
+		tables:   newBounded(DefaultMaxSeries),
 
 		outputVecs:   newOutputVecs(f),
 		notifierVecs: newNotifierVecs(f),
@@ -85,39 +96,34 @@ func New(reg prometheus.Registerer, app string) *Metrics {
 	for _, kind := range problemKinds {
 		m.problems.WithLabelValues(string(kind))
 	}
+	for _, result := range []string{reloadApplied, reloadRefused} {
+		m.reloads.WithLabelValues(result)
+	}
 	return m
 }
 
-// Published counts n confirmed events, n >= 0, of one table on one subject. Where
-// that happens for every row, hold on to [Metrics.PublishedCounter] instead.
-func (m *Metrics) Published(subject, table string, n int) {
-	if m != nil {
-		m.published.WithLabelValues(label(subject), label(table)).Add(float64(n))
-	}
-}
-
-// PublishedCounter returns the counter behind [Metrics.Published] for one table on
-// one subject; from then on their series exists. It is never nil.
+// PublishedCounter returns the counter of confirmed events of one table on one
+// subject; from then on their series exists. It is never nil. Those past the bound of
+// series share one, whose labels are [OtherSeries].
 func (m *Metrics) PublishedCounter(subject, table string) prometheus.Counter {
 	if m == nil {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: "published_events_total"})
 	}
+	if !m.subjects.admits(subject, table) {
+		subject, table = OtherSeries, OtherSeries
+	}
 	return m.published.WithLabelValues(label(subject), label(table))
 }
 
-// Filtered counts n changes, n >= 0, of a table that the filter dropped. Where
-// that happens for every row, hold on to [Metrics.FilteredCounter] instead.
-func (m *Metrics) Filtered(table string, n int) {
-	if m != nil {
-		m.filtered.WithLabelValues(label(table)).Add(float64(n))
-	}
-}
-
-// FilteredCounter returns the counter behind [Metrics.Filtered] for one table;
-// from then on the table's series exists. It is never nil.
+// FilteredCounter returns the counter of changes of one table that the filter
+// dropped; from then on the table's series exists. It is never nil. Tables past the
+// bound of series share one, whose label is [OtherSeries].
 func (m *Metrics) FilteredCounter(table string) prometheus.Counter {
 	if m == nil {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: "filter_skipped_events_total"})
+	}
+	if !m.tables.admits(table, "") {
+		table = OtherSeries
 	}
 	return m.filtered.WithLabelValues(label(table))
 }
@@ -126,27 +132,6 @@ func (m *Metrics) FilteredCounter(table string) prometheus.Counter {
 func (m *Metrics) Problem(kind ProblemKind) {
 	if m != nil {
 		m.problems.WithLabelValues(label(string(kind))).Inc()
-	}
-}
-
-// Received says that the log has been read up to lsn, the end of a commit.
-func (m *Metrics) Received(lsn uint64) {
-	if m != nil {
-		m.receivedLSN.Set(float64(lsn))
-	}
-}
-
-// Confirmed says that the server was told it may forget its log up to lsn.
-func (m *Metrics) Confirmed(lsn uint64) {
-	if m != nil {
-		m.confirmedLSN.Set(float64(lsn))
-	}
-}
-
-// Server says where the server's log ends by its own account.
-func (m *Metrics) Server(lsn uint64) {
-	if m != nil {
-		m.serverLSN.Set(float64(lsn))
 	}
 }
 
@@ -168,6 +153,30 @@ func (m *Metrics) WindowLimit(bytes int64) {
 func (m *Metrics) Transaction() {
 	if m != nil {
 		m.transactions.Inc()
+	}
+}
+
+// Changes counts n changes read from the log, n >= 0.
+func (m *Metrics) Changes(n int) {
+	if m != nil && n > 0 {
+		m.changes.Add(float64(n))
+	}
+}
+
+// The values of the label result.
+const (
+	reloadApplied = "applied"
+	reloadRefused = "refused"
+)
+
+// Reloaded counts one attempt to change the configuration of the running process.
+func (m *Metrics) Reloaded(applied bool) {
+	result := reloadRefused
+	if applied {
+		result = reloadApplied
+	}
+	if m != nil {
+		m.reloads.WithLabelValues(result).Inc()
 	}
 }
 

@@ -13,10 +13,10 @@ import (
 func TestNamesOfWalListenerAreKept(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	m := New(reg, "orders")
-	m.Published("STREAM.public_users", "users", 3)
-	m.Published("STREAM.public_users", "users", 2)
-	m.Published("STREAM.public_pets", "pets", 1)
-	m.Filtered("audit", 7)
+	m.PublishedCounter("STREAM.public_users", "users").Add(3)
+	m.PublishedCounter("STREAM.public_users", "users").Add(2)
+	m.PublishedCounter("STREAM.public_pets", "pets").Add(1)
+	m.FilteredCounter("audit").Add(7)
 	m.Problem(ProblemPublish)
 
 	want := `
@@ -78,9 +78,9 @@ func TestEveryMethodReachesItsOwnSeries(t *testing.T) {
 	m.Reconnected()
 	m.Build("1.2.3")
 	m.FilteredCounter("audit").Add(2)
-	m.Filtered("audit", 1)
+	m.FilteredCounter("audit").Add(1)
 	m.PublishedCounter("s", "t").Add(4)
-	m.Published("s", "t", 1)
+	m.PublishedCounter("s", "t").Add(1)
 	wantLines(t, scrape(t, reg),
 		`walherald_received_lsn_bytes{app="a"} 1.099511627776e+12`,
 		`walherald_confirmed_lsn_bytes{app="a"} 1.099511627775e+12`,
@@ -165,8 +165,8 @@ func TestTimesAreToldApartFromAQuarterMillisecondToTenMinutes(t *testing.T) {
 func TestNamesThatAreNotUTF8AreCounted(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	m := New(reg, "a\xff")
-	m.Published("s\xff", "t\xff", 1)
-	m.Filtered("t\xff", 1)
+	m.PublishedCounter("s\xff", "t\xff").Add(1)
+	m.FilteredCounter("t\xff").Add(1)
 	m.FilteredCounter("t\xff").Inc()
 	m.PublishedCounter("s\xff", "t\xff").Inc()
 	m.Build("v\xff")
@@ -181,7 +181,7 @@ func TestNamesThatAreNotUTF8AreCounted(t *testing.T) {
 func TestNamesFollowTheConventions(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	m := New(reg, "a")
-	m.Published("s", "t", 1)
+	m.PublishedCounter("s", "t").Add(1)
 	m.Build("v")
 	m.Output("nats").Mode("m")
 	problems, err := testutil.GatherAndLint(reg)
@@ -195,12 +195,25 @@ func TestNamesFollowTheConventions(t *testing.T) {
 
 func TestNilMetricsDoNothing(t *testing.T) {
 	var m *Metrics
-	m.Published("s", "t", 1)
-	m.Filtered("t", 1)
+	m.PublishedCounter("s", "t").Add(1)
+	m.FilteredCounter("t").Add(1)
 	m.Problem(ProblemParse)
 	m.Received(1)
 	m.Confirmed(1)
 	m.Server(1)
+	m.Flushed(1)
+	m.Slot(Slot{})
+	m.Changes(1)
+	m.Reloaded(true)
+	m.MaxSeries(1)
+	m.OnGather(func() {})
+	m.Refresh()
+	m.LastSlot()
+	m.Reading()
+	m.FilteredTotal()
+	if at := m.Positions(); at != (Positions{}) {
+		t.Errorf("nil metrics know positions: %+v", at)
+	}
 	m.Window(1)
 	m.WindowLimit(1)
 	m.Transaction()
@@ -221,6 +234,18 @@ func TestNilMetricsDoNothing(t *testing.T) {
 	o.Failed()
 	o.RepeatsSkipped(1)
 	o.Mode("m")
+	o.Waiting(Waiting{})
+	o.Totals()
+	d := m.Destination("d")
+	d.MatchedCounter("r").Inc()
+	d.RuleTotals("r")
+	d.Stock()
+	var r *Recent
+	if r.Takes() {
+		t.Error("a nil Recent takes events")
+	}
+	r.Confirmed("o", [16]byte{}, time.Time{})
+	r.Events()
 }
 
 func TestNothingIsLostUnderConcurrentUse(t *testing.T) {
@@ -232,7 +257,7 @@ func TestNothingIsLostUnderConcurrentUse(t *testing.T) {
 		wg.Go(func() {
 			counter := m.FilteredCounter("t")
 			for i := range rounds {
-				m.Published("s", "t", 2)
+				m.PublishedCounter("s", "t").Add(2)
 				counter.Inc()
 				m.Received(uint64(i))
 				o := m.Output("nats")

@@ -11,6 +11,7 @@ import (
 // The values of [Report.Status].
 const (
 	StatusReady    = "ready"
+	StatusStandby  = "standby"
 	StatusBlocked  = "blocked"
 	StatusStopping = "stopping"
 )
@@ -46,11 +47,12 @@ type Component struct {
 	name   string
 
 	// Guarded by health.mu.
-	ready  bool
-	reason string
-	lsn    string
-	note   string
-	since  time.Time // of the present state, ready or not
+	ready   bool
+	standby bool // not ready, and waiting for another process to end
+	reason  string
+	lsn     string
+	note    string
+	since   time.Time // of the present state, ready or not
 }
 
 // Component returns the component with that name. If it is new it is not ready,
@@ -76,6 +78,7 @@ func (c *Component) Ready() {
 	}
 	c.health.mu.Lock()
 	defer c.health.mu.Unlock()
+	c.standby = false
 	if !c.ready {
 		c.ready, c.reason, c.lsn, c.since = true, "", "", c.health.clock()
 	}
@@ -91,10 +94,26 @@ func (c *Component) Blocked(reason, lsn string) {
 	}
 	c.health.mu.Lock()
 	defer c.health.mu.Unlock()
-	if c.ready {
+	c.block(false, reason, lsn)
+}
+
+// Standby says that the component waits for another process, which does the work, to
+// end. It is not ready, and there is nothing to mend.
+func (c *Component) Standby(reason string) {
+	if c == nil {
+		return
+	}
+	c.health.mu.Lock()
+	defer c.health.mu.Unlock()
+	c.block(true, reason, "")
+}
+
+// block needs health.mu.
+func (c *Component) block(standby bool, reason, lsn string) {
+	if c.ready || c.standby != standby {
 		c.ready, c.since = false, c.health.clock()
 	}
-	c.reason, c.lsn = reason, lsn
+	c.standby, c.reason, c.lsn = standby, reason, lsn
 }
 
 // Note says what is worth knowing of the component although it holds nothing up,
@@ -120,7 +139,8 @@ func (h *Health) Stopping() {
 // Report is the answer to whether walherald can do its work.
 type Report struct {
 	Ready bool `json:"ready"`
-	// Status is StatusReady, StatusBlocked or StatusStopping.
+	// Status is StatusReady, StatusStandby, StatusBlocked or StatusStopping. It is
+	// StatusStandby if nothing is missing but the end of another process.
 	Status string `json:"status"`
 	// Components are sorted by name.
 	Components []ComponentReport `json:"components"`
@@ -130,6 +150,8 @@ type Report struct {
 type ComponentReport struct {
 	Name  string `json:"name"`
 	Ready bool   `json:"ready"`
+	// Standby is whether it waits for another process to end.
+	Standby bool `json:"standby,omitempty"`
 	// Reason says what blocks the component; empty if it is ready.
 	Reason string `json:"reason,omitempty"`
 	// Note is worth knowing, whether the component is ready or not.
@@ -152,20 +174,24 @@ func (h *Health) Report() Report {
 		Ready:      len(h.components) > 0 && !h.stopping,
 		Components: make([]ComponentReport, 0, len(h.components)),
 	}
+	standby := len(h.components) > 0
 	for _, c := range h.sortedComponents() {
 		r.Components = append(r.Components, c.report(now))
 		r.Ready = r.Ready && c.ready
+		standby = standby && (c.ready || c.standby)
 	}
-	r.Status = h.status(r.Ready)
+	r.Status = h.status(r.Ready, standby)
 	return r
 }
 
-func (h *Health) status(ready bool) string {
+func (h *Health) status(ready, standby bool) string {
 	switch {
 	case h.stopping:
 		return StatusStopping
 	case ready:
 		return StatusReady
+	case standby:
+		return StatusStandby
 	default:
 		return StatusBlocked
 	}
@@ -179,7 +205,7 @@ func (h *Health) sortedComponents() []*Component {
 
 func (c *Component) report(now time.Time) ComponentReport {
 	return ComponentReport{
-		Name: c.name, Ready: c.ready, Reason: c.reason, Note: c.note, LSN: c.lsn,
+		Name: c.name, Ready: c.ready, Standby: c.standby, Reason: c.reason, Note: c.note, LSN: c.lsn,
 		Since: c.since.UTC(), Seconds: seconds(now.Sub(c.since)),
 	}
 }

@@ -220,3 +220,29 @@ func TestHealthUnderConcurrentUse(t *testing.T) {
 		t.Errorf("not ready or not alive in the end: %+v", h.Report())
 	}
 }
+
+func TestStandbyIsNotReadyAndHasNothingToMend(t *testing.T) {
+	h, clock := newTestHealth()
+	source, output := h.Component("postgres"), h.Component("nats")
+	output.Ready()
+	clock.advance(time.Second)
+	source.Standby("slot is in use")
+	clock.advance(time.Second)
+	source.Standby("slot is in use, still")
+	r := h.Report()
+	if r.Ready || r.Status != StatusStandby {
+		t.Errorf("report of a standby is %+v", r)
+	}
+	if c := r.Components[1]; !c.Standby || c.Seconds != 1 || c.Reason != "slot is in use, still" {
+		t.Errorf("its source is %+v", c)
+	}
+	output.Blocked("down", "")
+	if r := h.Report(); r.Status != StatusBlocked {
+		t.Errorf("a standby whose output is down is %s", r.Status)
+	}
+	output.Ready()
+	source.Ready()
+	if r := h.Report(); !r.Ready || r.Status != StatusReady || r.Components[1].Standby {
+		t.Errorf("once it reads the slot, it is %+v", r)
+	}
+}

@@ -28,6 +28,7 @@ const (
 
 // notifierVecs are the collectors that have a destination label.
 type notifierVecs struct {
+	matches  *prometheus.CounterVec
 	outcomes *prometheus.CounterVec
 	attempts *prometheus.CounterVec
 	request  *prometheus.HistogramVec
@@ -38,6 +39,7 @@ type notifierVecs struct {
 
 func newNotifierVecs(f factory) notifierVecs {
 	return notifierVecs{
+		matches:  f.counters(namespace, "rule_matches_total", "Events that a rule selected for a destination.", "destination", "rule"),
 		outcomes: f.counters(namespace, "notifications_total", "Notifications by how they ended.", "destination", "rule", "outcome"),
 		attempts: f.counters(namespace, "notification_attempts_total",
 			"Requests to a destination: ok, failed (may succeed later) or refused.", "destination", "result"),
@@ -73,6 +75,52 @@ func (m *Metrics) Destination(name string) *Destination {
 		ok: v.attempts.WithLabelValues(name, "ok"), failed: v.attempts.WithLabelValues(name, "failed"),
 		refused: v.attempts.WithLabelValues(name, "refused"),
 		request: v.request.WithLabelValues(name), open: v.open.WithLabelValues(name),
+	}
+}
+
+// MatchedCounter returns the counter of the events that a rule selected for the
+// destination; from then on its series exists, and so do those of the usual ends. It is
+// never nil.
+func (d *Destination) MatchedCounter(rule string) prometheus.Counter {
+	if d == nil {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: "rule_matches_total"})
+	}
+	for _, o := range []Outcome{OutcomeDelivered, OutcomeParked} {
+		d.vecs.outcomes.WithLabelValues(d.name, label(rule), string(o))
+	}
+	return d.vecs.matches.WithLabelValues(d.name, label(rule))
+}
+
+// RuleTotals are what became of the events of a rule at a destination.
+type RuleTotals struct {
+	Matched, Delivered, Parked, Other float64
+}
+
+// RuleTotals returns what became of the events of a rule.
+func (d *Destination) RuleTotals(rule string) RuleTotals {
+	if d == nil {
+		return RuleTotals{}
+	}
+	ended := func(o Outcome) float64 { return Value(d.vecs.outcomes.WithLabelValues(d.name, label(rule), string(o))) }
+	return RuleTotals{
+		Matched: Value(d.MatchedCounter(rule)), Delivered: ended(OutcomeDelivered), Parked: ended(OutcomeParked),
+		Other: ended(OutcomeDropped) + ended(OutcomeCoalesced),
+	}
+}
+
+// Stock is what is parked of a destination, and whether it is taken for down.
+type Stock struct {
+	Parked, OldestSeconds float64
+	CircuitOpen           bool
+}
+
+// Stock returns what was shown last.
+func (d *Destination) Stock() Stock {
+	if d == nil {
+		return Stock{}
+	}
+	return Stock{
+		Value(d.vecs.parked.WithLabelValues(d.name)), Value(d.vecs.oldest.WithLabelValues(d.name)), Value(d.open) == 1,
 	}
 }
 

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,6 +30,10 @@ type outputVecs struct {
 	mode            *prometheus.GaugeVec
 	confirmed       *prometheus.GaugeVec
 	heldUp          *prometheus.CounterVec
+	windowBytes     *prometheus.GaugeVec
+	windowEvents    *prometheus.GaugeVec
+	oldest          *prometheus.GaugeVec
+	ready           *prometheus.GaugeVec
 }
 
 func newOutputVecs(f factory) outputVecs {
@@ -44,7 +49,12 @@ func newOutputVecs(f factory) outputVecs {
 			"End of the last commit that the output has confirmed, as a position in bytes.", "output"),
 		heldUp: f.counters(namespace, "output_held_up_seconds_total",
 			"Time in which reading waited because the output's share of the window was full.", "output"),
-		mode: f.gauges("output_mode", "Path the output takes; 1 for the one in use.", "output", "mode"),
+		windowBytes:  f.gauges("output_window_bytes", "Encoded changes that the output has not confirmed.", "output"),
+		windowEvents: f.gauges("output_window_events", "Changes that the output has not confirmed.", "output"),
+		oldest: f.gauges("oldest_unconfirmed_seconds",
+			"Age of the oldest change that was read for the output and not confirmed by it; 0 if there is none.", "output"),
+		ready: f.gauges("output_ready", "1 while the output takes what it is given.", "output"),
+		mode:  f.gauges("output_mode", "Path the output takes; 1 for the one in use.", "output", "mode"),
 	}
 }
 
@@ -60,6 +70,12 @@ type Output struct {
 	repeats         prometheus.Counter
 	confirmed       prometheus.Gauge
 	heldUp          prometheus.Counter
+	windowBytes     prometheus.Gauge
+	windowEvents    prometheus.Gauge
+	oldest          prometheus.Gauge
+
+	confirmedAt atomic.Uint64
+	waiting     atomic.Pointer[Waiting]
 
 	modes *prometheus.GaugeVec
 	mu    sync.Mutex
@@ -94,6 +110,9 @@ func (v outputVecs) output(name string) *Output {
 		repeats:         v.repeats.WithLabelValues(name),
 		confirmed:       v.confirmed.WithLabelValues(name),
 		heldUp:          v.heldUp.WithLabelValues(name),
+		windowBytes:     v.windowBytes.WithLabelValues(name),
+		windowEvents:    v.windowEvents.WithLabelValues(name),
+		oldest:          v.oldest.WithLabelValues(name),
 		modes:           v.mode,
 	}
 }
@@ -136,6 +155,7 @@ func (o *Output) RepeatsSkipped(n int) {
 // Confirmed shows the end of the last commit that the output has confirmed.
 func (o *Output) Confirmed(lsn uint64) {
 	if o != nil {
+		o.confirmedAt.Store(lsn)
 		o.confirmed.Set(float64(lsn))
 	}
 }

@@ -9,16 +9,19 @@ import (
 )
 
 // ProbeHandler answers GET /healthz with a [LivenessReport] and GET /ready with
-// a [Report], both as JSON: status 200 if all is well, else 503.
+// a [Report], both as JSON: status 200 if all is well, else 503. GET /ready?standby=ok
+// asks whether the process works or could at once, when the one that reads the slot
+// ends: for it a standby is well too.
 func ProbeHandler(h *Health) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		report := h.Alive()
 		writeProbe(w, report.Alive, report)
 	})
-	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, r *http.Request) {
 		report := h.Report()
-		writeProbe(w, report.Ready, report)
+		standby := report.Status == StatusStandby && r.URL.Query().Get("standby") == "ok"
+		writeProbe(w, report.Ready || standby, report)
 	})
 	return mux
 }

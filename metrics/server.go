@@ -1,15 +1,15 @@
 package metrics
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Bounds of one request. Answers are small and made from memory: who needs
@@ -103,46 +103,76 @@ func (s *Server) track(_ net.Conn, state http.ConnState) {
 	}
 }
 
-// ListenAll binds the address of the probes (listener.serverPort) and that of
-// the metrics (monitoring.promAddr); an empty one is left out. Where both are
-// the same, one server answers for both. An error names the key it is about and
-// leaves nothing bound.
-func ListenAll(probeAddr, metricsAddr string, h *Health, g prometheus.Gatherer) ([]*Server, error) {
+// Endpoint is an address and what is served there.
+type Endpoint struct {
+	// Key is the configuration's key of Addr, which is host:port, or empty for none.
+	Key, Addr string
+	Handler   http.Handler
+	// Path is the pattern that Handler answers, which another endpoint at the same
+	// address does not; empty for all.
+	Path string
+	// All is whether Handler answers whatever other endpoints answer.
+	All bool
+	// GivesWay is whether the endpoint can be left out if its address is taken.
+	GivesWay bool
+}
+
+// ListenAll binds the addresses of the endpoints; one without an address is left out.
+// Those at one address share a server. An error names the key it is about and leaves
+// nothing bound; gone is told of an endpoint that gives way.
+func ListenAll(endpoints []Endpoint, gone func(e Endpoint, err error)) ([]*Server, error) {
 	var servers []*Server
-	for _, e := range endpoints(probeAddr, metricsAddr, h, g) {
-		s, err := Listen(e.addr, e.handler)
-		if err != nil {
+	for _, e := range together(endpoints) {
+		s, err := Listen(e.Addr, e.Handler)
+		switch {
+		case err == nil:
+			servers = append(servers, s)
+		case e.GivesWay:
+			gone(e, err)
+		default:
 			for _, opened := range servers {
 				_ = opened.Close()
 			}
-			return nil, fmt.Errorf("%s: %w", e.key, err)
+			return nil, fmt.Errorf("%s: %w", e.Key, err)
 		}
-		servers = append(servers, s)
 	}
 	return servers, nil
 }
 
-// endpoint is an address, what it serves, and the keys it was configured by.
-type endpoint struct {
-	key, addr string
-	handler   http.Handler
+// together makes one of the endpoints at one address. Those that give way come last.
+func together(endpoints []Endpoint) []Endpoint {
+	var list []Endpoint
+	for _, e := range endpoints {
+		i := slices.IndexFunc(list, func(o Endpoint) bool { return sameAddr(o.Addr, e.Addr) })
+		switch {
+		case e.Addr == "":
+		case i < 0:
+			list = append(list, e)
+		default:
+			list[i] = list[i].with(e)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Endpoint) int {
+		return cmp.Compare(one(a.GivesWay), one(b.GivesWay))
+	})
+	return list
 }
 
-func endpoints(probeAddr, metricsAddr string, h *Health, g prometheus.Gatherer) []endpoint {
-	if probeAddr != "" && sameAddr(probeAddr, metricsAddr) {
+// with is two endpoints at one address as one.
+func (e Endpoint) with(o Endpoint) Endpoint {
+	joined := Endpoint{Key: e.Key + " and " + o.Key, Addr: e.Addr, All: e.All || o.All}
+	switch {
+	case o.All:
+		joined.Handler = o.Handler
+	case e.All:
+		joined.Handler = e.Handler
+	default:
 		both := http.NewServeMux()
-		both.Handle("/", ProbeHandler(h))
-		both.Handle("/metrics", MetricsHandler(g))
-		return []endpoint{{"listener.serverPort and monitoring.promAddr", probeAddr, both}}
+		both.Handle(cmp.Or(e.Path, "/"), e.Handler)
+		both.Handle(cmp.Or(o.Path, "/"), o.Handler)
+		joined.Handler = both
 	}
-	var list []endpoint
-	if probeAddr != "" {
-		list = append(list, endpoint{"listener.serverPort", probeAddr, ProbeHandler(h)})
-	}
-	if metricsAddr != "" {
-		list = append(list, endpoint{"monitoring.promAddr", metricsAddr, MetricsHandler(g)})
-	}
-	return list
+	return joined
 }
 
 // sameAddr reports whether a and b are one address, however it is written. Two

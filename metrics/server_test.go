@@ -3,9 +3,11 @@ package metrics
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -106,16 +108,24 @@ func takePort(t *testing.T) (addr string, release func()) {
 	return l.Addr().String(), func() { _ = l.Close() }
 }
 
+// probesAndMetrics are the endpoints of an address for each.
+func probesAndMetrics(probes, metrics string) []Endpoint {
+	h, _ := newTestHealth()
+	return []Endpoint{
+		{Key: "listener.serverPort", Addr: probes, Handler: ProbeHandler(h)},
+		{Key: "monitoring.promAddr", Addr: metrics, Path: "/metrics", Handler: MetricsHandler(prometheus.NewRegistry())},
+	}
+}
+
 func TestTakenPortIsAnErrorAtStartThatNamesKeyAndAddress(t *testing.T) {
 	taken, release := takePort(t)
 	defer release()
-	h, _ := newTestHealth()
 	for _, c := range []struct{ probes, metrics, key string }{
 		{taken, "", "listener.serverPort: "},
 		{"127.0.0.1:0", taken, "monitoring.promAddr: "},
 		{taken, taken, "listener.serverPort and monitoring.promAddr: "},
 	} {
-		servers, err := ListenAll(c.probes, c.metrics, h, prometheus.NewRegistry())
+		servers, err := ListenAll(probesAndMetrics(c.probes, c.metrics), nil)
 		if !errors.Is(err, syscall.EADDRINUSE) || servers != nil {
 			t.Fatalf("ListenAll(%q, %q) = %v, %v; want %v", c.probes, c.metrics, servers, err, syscall.EADDRINUSE)
 		}
@@ -130,8 +140,7 @@ func TestFailedStartLeavesNothingBound(t *testing.T) {
 	defer release()
 	free, unbind := takePort(t)
 	unbind()
-	h, _ := newTestHealth()
-	if _, err := ListenAll(free, taken, h, prometheus.NewRegistry()); err == nil {
+	if _, err := ListenAll(probesAndMetrics(free, taken), nil); err == nil {
 		t.Fatal("a taken port is no error")
 	}
 	l, err := net.Listen("tcp", free)
@@ -141,9 +150,45 @@ func TestFailedStartLeavesNothingBound(t *testing.T) {
 	_ = l.Close()
 }
 
+func TestEndpointThatGivesWayIsLeftOutWhereItsAddressIsTaken(t *testing.T) {
+	taken, release := takePort(t)
+	defer release()
+	var left []string
+	page := Endpoint{Key: "monitoring.address", Addr: taken, Handler: http.NotFoundHandler(), All: true, GivesWay: true}
+	servers, err := ListenAll(append([]Endpoint{page}, probesAndMetrics("127.0.0.1:0", "")...), func(e Endpoint, err error) {
+		left = append(left, e.Key)
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			t.Errorf("it is left out because of %v", err)
+		}
+	})
+	if err != nil || len(servers) != 1 || !slices.Equal(left, []string{"monitoring.address"}) {
+		t.Fatalf("%d servers without %v: %v; want that of the probes", len(servers), left, err)
+	}
+	_ = servers[0].Close()
+}
+
+func TestOneThatAnswersEverythingAnswersAtASharedAddress(t *testing.T) {
+	all := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "all") })
+	page := Endpoint{Key: "monitoring.address", Addr: ":8080", Handler: all, All: true}
+	for _, order := range [][]Endpoint{
+		append(probesAndMetrics(":8080", ":8080"), page), append([]Endpoint{page}, probesAndMetrics(":8080", ":8080")...),
+	} {
+		shared := together(order)
+		if len(shared) != 1 || !strings.Contains(shared[0].Key, "monitoring.address") {
+			t.Fatalf("the endpoints are %+v", shared)
+		}
+		url, stop := start(t, listen(t, shared[0].Handler))
+		if _, body := get(t, url+"/healthz"); body != "all" {
+			t.Errorf("/healthz answers %q", body)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestProbesAndMetricsOnTwoAddresses(t *testing.T) {
-	h, _ := newTestHealth()
-	servers, err := ListenAll("127.0.0.1:0", "127.0.0.1:0", h, prometheus.NewRegistry())
+	servers, err := ListenAll(probesAndMetrics("127.0.0.1:0", "127.0.0.1:0"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,11 +212,13 @@ func TestProbesAndMetricsOnOneAddress(t *testing.T) {
 	h, _ := newTestHealth()
 	reg := prometheus.NewPedanticRegistry()
 	New(reg, "a")
-	both := endpoints(":8080", "0.0.0.0:8080", h, reg)
+	both := together([]Endpoint{
+		{Addr: ":8080", Handler: ProbeHandler(h)}, {Addr: "0.0.0.0:8080", Path: "/metrics", Handler: MetricsHandler(reg)},
+	})
 	if len(both) != 1 {
 		t.Fatalf("%d servers for one address", len(both))
 	}
-	url, stop := start(t, listen(t, both[0].handler))
+	url, stop := start(t, listen(t, both[0].Handler))
 	for path, want := range map[string]string{
 		"/healthz": `"alive":true`, "/ready": `"ready":false`, "/metrics": "walherald_transactions_total",
 	} {
@@ -206,8 +253,7 @@ func TestOneAddressIsRecognisedHoweverItIsWritten(t *testing.T) {
 }
 
 func TestNoAddressMeansNoServer(t *testing.T) {
-	h, _ := newTestHealth()
-	servers, err := ListenAll("", "", h, prometheus.NewRegistry())
+	servers, err := ListenAll(probesAndMetrics("", ""), nil)
 	if err != nil || len(servers) != 0 {
 		t.Errorf("ListenAll without addresses = %v, %v", servers, err)
 	}

@@ -30,7 +30,9 @@ func serve(ctx context.Context, path string, gap uint64, logs io.Writer) error {
 	defer metrics.ReportPanic()
 	limitMemory(cfg)
 	log.Info("walherald starts", "version", version, "config", path)
-	options := service.Options{Version: version, Log: log, Level: level, AcceptGap: gap}
+	reloads, stop := reloadOnHangup(ctx, path, log)
+	defer stop()
+	options := service.Options{Version: version, Log: log, Level: level, AcceptGap: gap, Reloads: reloads}
 	if err := service.Run(ctx, cfg, options); err != nil {
 		log.Error("walherald stops because of an error", "error", err)
 		return &runError{err: err, told: true}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -38,6 +39,8 @@ type Options struct {
 	Observe func(batch []publisher.Message, confirmed time.Time)
 	// AcceptGap is listener.Deps.AcceptGap.
 	AcceptGap uint64
+	// Reloads, if set, brings other configurations for the running service.
+	Reloads <-chan Reload
 }
 
 // Run runs walherald as cfg says until ctx ends, which is no error, or
@@ -45,11 +48,7 @@ type Options struct {
 func Run(ctx context.Context, cfg *config.Config, o Options) (err error) {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	s := &service{
-		cfg: cfg, opts: o, log: o.Log,
-		met: metrics.New(reg, app), health: metrics.NewHealth(time.Now),
-	}
-	s.met.Build(o.Version)
+	s := newService(cfg, o, reg)
 	for _, w := range cfg.Warnings() {
 		o.Log.Warn(w)
 	}
@@ -63,21 +62,51 @@ func Run(ctx context.Context, cfg *config.Config, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	servers, err := metrics.ListenAll(probeAddr(cfg.Listener.ServerPort), cfg.Monitoring.PromAddr, s.health, reg)
+	servers, err := s.listen(reg)
 	if err != nil {
 		return err
+	}
+	if o.Reloads != nil {
+		s.beside = append(s.beside, func(ctx context.Context) { s.reloads(ctx, l) })
 	}
 	return s.run(ctx, l, servers)
 }
 
+// newService makes a service without outputs.
+func newService(cfg *config.Config, o Options, reg prometheus.Registerer) *service {
+	s := &service{
+		cfg: cfg, opts: o, log: o.Log, level: o.Level, started: time.Now(),
+		met: metrics.New(reg, app), health: metrics.NewHealth(time.Now), recent: metrics.NewRecent(),
+	}
+	if s.level == nil {
+		s.level = new(slog.LevelVar)
+	}
+	s.current.Store(cfg)
+	s.met.Build(o.Version)
+	s.met.MaxSeries(cfg.Monitoring.MaxSeries)
+	s.met.ShowHealth(s.health, sourceName)
+	s.beside = append(s.beside, s.recent.Run)
+	return s
+}
+
 type service struct {
-	cfg    *config.Config
-	opts   Options
-	log    *slog.Logger
-	met    *metrics.Metrics
-	health *metrics.Health
-	tracer *metrics.Tracer // nil if nothing is traced
-	open   []*output
+	cfg *config.Config // at the start
+	// current is the configuration that holds after reloads.
+	current atomic.Pointer[config.Config]
+	opts    Options
+	log     *slog.Logger
+	level   *slog.LevelVar
+	started time.Time
+	met     *metrics.Metrics
+	health  *metrics.Health
+	recent  *metrics.Recent
+	sight   sight
+	tracer  *metrics.Tracer // nil if nothing is traced
+	open    []*output
+	// outs are the publishers and destined the destinations, in the order of the
+	// listener's outputs.
+	outs     []runningOutput
+	destined []*destined
 	// beside is what runs as long as the listener does.
 	beside []func(context.Context)
 	// blinded holds rule, table and column of what blind has told.
@@ -119,7 +148,7 @@ func (s *service) run(ctx context.Context, l *listener.Listener, servers []*metr
 
 // listener makes the listener with its outputs.
 func (s *service) listener(ctx context.Context) (*listener.Listener, error) {
-	deps := listener.Deps{Log: s.log, Metrics: s.met, Health: s.health, AcceptGap: s.opts.AcceptGap}
+	deps := listener.Deps{Log: s.log, Metrics: s.met, Health: s.health, Recent: s.recent, AcceptGap: s.opts.AcceptGap}
 	for _, cfg := range s.cfg.Outputs() {
 		out, err := s.output(ctx, cfg)
 		if err != nil {
@@ -137,8 +166,7 @@ func (s *service) listener(ctx context.Context) (*listener.Listener, error) {
 
 // output makes one output, which close closes.
 func (s *service) output(ctx context.Context, cfg config.Output) (listener.Output, error) {
-	r := route(s.cfg, cfg)
-	envelope, content, err := newEnvelope(s.cfg, cfg)
+	_, content, err := newEnvelope(s.cfg, cfg)
 	if err != nil {
 		return listener.Output{}, err
 	}
@@ -147,13 +175,35 @@ func (s *service) output(ctx context.Context, cfg config.Output) (listener.Outpu
 		return listener.Output{}, err
 	}
 	s.open = append(s.open, out)
+	running := runningOutput{config: cfg, topicName: out.topicName}
+	s.outs = append(s.outs, running)
+	r, err := running.route(s.cfg, cfg)
+	if err != nil {
+		return listener.Output{}, err
+	}
 	deliver := publisher.Retry(out.deliverer, s.cfg.Listener.AckTimeout, s.retryHooks(cfg.Name))
 	deliver = publisher.Trace(deliver, s.tracer, cfg.Name, messagingSystem(cfg.Type))
 	if s.opts.Observe != nil {
 		deliver = &observed{Deliverer: deliver, observe: s.opts.Observe}
 	}
-	r.Envelope, r.Name = envelope, out.topicName
 	return listener.Output{Name: cfg.Name, Route: r, Deliverer: deliver}, nil
+}
+
+// runningOutput is a publisher and what is needed to route its events otherwise.
+type runningOutput struct {
+	config    config.Output
+	topicName func(string) string // or nil
+}
+
+// route is what a configuration says of the output's events.
+func (o *runningOutput) route(cfg *config.Config, out config.Output) (listener.Route, error) {
+	envelope, _, err := newEnvelope(cfg, out)
+	if err != nil {
+		return listener.Route{}, err
+	}
+	r := route(cfg, out)
+	r.Envelope, r.Name = envelope, o.topicName
+	return r, nil
 }
 
 // route is what the configuration says of an output's events.
@@ -193,6 +243,7 @@ func (s *service) retryHooks(name string) publisher.RetryHooks {
 			}
 			blocked = true
 			met.Failed()
+			s.sight.failed(name, err.Error())
 			component.Blocked(err.Error(), lsn)
 			s.log.Warn("output does not take messages, trying again", "output", name, "lsn", lsn, "again_in", again.Round(time.Millisecond).String(),
 				"error", err)

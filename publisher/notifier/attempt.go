@@ -25,9 +25,14 @@ func (d *Destination) send(ctx context.Context, ds []Delivery, begun time.Time) 
 
 // judge tells the circuit how a delivery went.
 func (d *Destination) judge(done func(error), err error) {
-	if err != nil && !publisher.IsPermanent(err) {
+	if err != nil {
 		text := reason(err)
-		d.failure.Store(&text)
+		if !publisher.IsPermanent(err) {
+			d.failure.Store(&text)
+		}
+		if d.o.Failed != nil && !IsNotTried(err) {
+			d.o.Failed(text)
+		}
 	}
 	done(err)
 }

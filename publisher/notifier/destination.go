@@ -13,6 +13,8 @@ import (
 	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/metrics"
 	"github.com/walherald/walherald/publisher"
+	"github.com/walherald/walherald/publisher/format"
+	"github.com/walherald/walherald/publisher/notifier/rules"
 )
 
 // Options say how a Destination delivers.
@@ -27,6 +29,9 @@ type Options struct {
 	// Limits bound the requests in a second, those of other destinations included
 	// that share a limit.
 	Limits  []*rate.Limiter
+	// Failed, if set, is told why a delivery was given up in line; from several
+	// goroutines.
+	Failed  func(reason string)
 	Metrics *metrics.Destination
 	Health  *metrics.Component
 	Log     *slog.Logger
@@ -38,7 +43,7 @@ type Options struct {
 type Destination struct {
 	o       Options
 	name    string
-	rules   []string
+	rules   ruleNames
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}] // nil if it never opens
 	slots   chan struct{}                              // one for each request under way
 	// paused is until when the destination asked not to be called, nil if it never did.
@@ -55,14 +60,33 @@ type Destination struct {
 func New(o Options) *Destination {
 	d := &Destination{o: o, name: o.Config.Name, slots: make(chan struct{}, o.Config.Concurrency)}
 	d.failure.Store(new(string))
-	for _, rule := range o.Config.Rules {
-		d.rules = append(d.rules, rule.Name)
-	}
+	d.rules.number(ruleNamesOf(o.Config.Rules))
 	if o.Config.Circuit.Failures > 0 {
 		d.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](d.circuit())
 	}
 	o.Metrics.Open(false)
 	return d
+}
+
+// Selector makes a Selector of rules that lead to the destination: set is made of
+// those, in their order. Later ones can take the place of earlier ones while the
+// destination delivers.
+func (d *Destination) Selector(of []config.NamedRule, set *rules.Set, envelope format.Envelope) *Selector {
+	s := &Selector{rules: set, envelope: envelope}
+	names := ruleNamesOf(of)
+	s.numbers = d.rules.number(names)
+	for _, name := range names {
+		s.matched = append(s.matched, d.o.Metrics.MatchedCounter(name))
+	}
+	return s
+}
+
+func ruleNamesOf(rs []config.NamedRule) []string {
+	var names []string
+	for _, r := range rs {
+		names = append(names, r.Name)
+	}
+	return names
 }
 
 // Deliver implements [publisher.Deliverer].

@@ -41,15 +41,15 @@ type round struct {
 
 // begin makes the round of a batch.
 func (d *Destination) begin(batch []publisher.Message) (*round, error) {
-	r := &round{tasks: make([]task, len(batch)), begun: time.Now()}
+	r, rules := &round{tasks: make([]task, len(batch)), begun: time.Now()}, d.rules.all()
 	for i := range batch {
 		m, t := &batch[i], &r.tasks[i]
-		f, err := parseFrame(m.Body, len(d.rules))
+		f, err := parseFrame(m.Body, len(rules))
 		if err != nil {
 			return nil, publisher.Permanent(err)
 		}
 		t.Delivery = Delivery{
-			ID: m.ID, Rule: d.rules[f.rule], Topic: m.Topic, Table: m.Table, Action: m.Action,
+			ID: m.ID, Rule: rules[f.rule], Topic: m.Topic, Table: m.Table, Action: m.Action,
 			Key: m.Key, CommitTime: m.CommitTime, Payload: f.payload,
 		}
 		if len(f.failure) > 0 {

@@ -1,6 +1,8 @@
 package notifier
 
 import (
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/walherald/walherald/publisher"
 	"github.com/walherald/walherald/publisher/format"
 	"github.com/walherald/walherald/publisher/notifier/rules"
@@ -10,17 +12,22 @@ import (
 type Selector struct {
 	rules    *rules.Set
 	envelope format.Envelope
+	// numbers are the destination's numbers of the rules, matched counts the events
+	// that each of them selected; without a destination they are nil.
+	numbers []int
+	matched []prometheus.Counter
 }
 
-// NewSelector makes a Selector of rules and the destination's envelope.
+// NewSelector makes a Selector for who wants to know what would be selected. One whose
+// selections are delivered is made by [Destination.Selector].
 func NewSelector(set *rules.Set, envelope format.Envelope) *Selector {
-	return &Selector{set, envelope}
+	return &Selector{rules: set, envelope: envelope}
 }
 
 // Select prepares the selection of events of one version of a table; topic returns
 // the table's part of the topic that an action's events have.
 func (s *Selector) Select(t *publisher.Table, tags map[string]string, topic func(publisher.Action) string) *Selection {
-	return &Selection{Plan: s.rules.Plan(t, topic), body: s.envelope.Plan(t, tags)}
+	return &Selection{Plan: s.rules.Plan(t, topic), body: s.envelope.Plan(t, tags), of: s}
 }
 
 // Selection is a Selector for one version of a table. One goroutine uses it at a
@@ -28,6 +35,7 @@ func (s *Selector) Select(t *publisher.Table, tags map[string]string, topic func
 type Selection struct {
 	*rules.Plan
 	body format.Plan
+	of   *Selector
 
 	// What Selects found, for Append. An expression that looks at the clock could say
 	// something else when it is asked again.
@@ -49,5 +57,10 @@ func (s *Selection) Append(dst []byte, e *publisher.Event) []byte {
 	if s.failed != nil {
 		failure = s.failed.Error()
 	}
-	return s.body.Append(appendFrame(dst, s.rule, failure), e)
+	rule := s.rule
+	if s.of.numbers != nil {
+		rule = s.of.numbers[s.rule]
+		s.of.matched[s.rule].Inc()
+	}
+	return s.body.Append(appendFrame(dst, rule, failure), e)
 }
