@@ -213,3 +213,23 @@ type ParkedResult struct {
 	Failed int    `json:"failed"`
 	Error  string `json:"error,omitempty"`
 }
+
+// listed has an empty list wherever there is none, so that JSON has no null there.
+func (s Status) listed() Status {
+	fill(&s.Outputs)
+	fill(&s.Rules)
+	fill(&s.Events)
+	for i := range s.Rules {
+		fill(&s.Rules[i].Destinations)
+	}
+	for i := range s.Events {
+		fill(&s.Events[i].Path)
+	}
+	return s
+}
+
+func fill[T any](list *[]T) {
+	if *list == nil {
+		*list = []T{}
+	}
+}
