@@ -13,7 +13,7 @@
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
-.PHONY: build demo test test-deploy test-blocked test-matrix bench lint docs fuzz deps clean
+.PHONY: build demo test test-deploy test-blocked test-matrix bench lint docs manifests fuzz deps clean
 
 # A static binary; the version stands in for the stamp of the version control,
 # which fails in a checkout that belongs to another user.
@@ -58,6 +58,12 @@ lint:
 docs:
 	@scripts/deps.sh go
 	go test ./config ./cmd/walherald -run Fresh -update
+
+# What of the Kubernetes files is made of others: the plain manifests of the chart,
+# its copies of alerts and dashboard.
+manifests:
+	@scripts/deps.sh go
+	cd deploy/verify && go test -run 'Plain|Copies' . -update.kubernetes
 
 fuzz:
 	@scripts/deps.sh go

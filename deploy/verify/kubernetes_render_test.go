@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
 	"os"
@@ -14,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/runtime/serializer/json"
 	"k8s.io/client-go/kubernetes/scheme"
 
 	"helm.sh/helm/v3/pkg/chart"
@@ -81,9 +81,14 @@ func loadChart(t *testing.T) *chart.Chart {
 // render does what `helm template` does: it checks the values and renders.
 func render(t *testing.T, values chartutil.Values) (map[string]string, error) {
 	t.Helper()
+	return renderAs(t, release, values)
+}
+
+func renderAs(t *testing.T, name string, values chartutil.Values) (map[string]string, error) {
+	t.Helper()
 	c := loadChart(t)
 	all, err := chartutil.ToRenderValues(c, values,
-		chartutil.ReleaseOptions{Name: release, Namespace: "events", Revision: 1, IsInstall: true}, chartutil.DefaultCapabilities)
+		chartutil.ReleaseOptions{Name: name, Namespace: "events", Revision: 1, IsInstall: true}, chartutil.DefaultCapabilities)
 	if err != nil {
 		return nil, err
 	}
@@ -125,11 +130,11 @@ func mustRenderValues(t *testing.T, values chartutil.Values) manifests {
 func decodeAll(t *testing.T, name, text string) []runtime.Object {
 	t.Helper()
 	var objects []runtime.Object
-	for doc := range strings.SplitSeq(text, "\n---\n") {
+	for doc := range strings.SplitAfterSeq(text, "\n---\n") {
 		if strings.TrimSpace(doc) == "" {
 			continue
 		}
-		object, err := decode([]byte(doc))
+		object, err := decode([]byte(strings.TrimSuffix(doc, "---\n")))
 		if err != nil {
 			t.Fatalf("%s: %v\n%s", name, err, doc)
 		}
@@ -146,6 +151,8 @@ var strict = func() runtime.Decoder {
 	return serializer.NewCodecFactory(known, serializer.EnableStrict).UniversalDeserializer()
 }()
 
+var encoder = json.NewSerializerWithOptions(json.DefaultMetaFactory, nil, nil, json.SerializerOptions{Yaml: true})
+
 func must(err error) {
 	if err != nil {
 		panic(err)
@@ -155,7 +162,7 @@ func must(err error) {
 // decode decodes one object into the type that the API has for it; a field that the
 // type does not have, or one that is there twice, is an error.
 func decode(doc []byte) (runtime.Object, error) {
-	object, kind, err := strict.Decode(bytes.TrimSpace(doc), nil, nil)
+	object, kind, err := strict.Decode(doc, nil, nil)
 	if err != nil {
 		return nil, fmt.Errorf("decode object (%v): %w", kind, err)
 	}
