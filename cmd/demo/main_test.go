@@ -3,8 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	osexec "os/exec"
 	"path/filepath"
@@ -192,32 +195,78 @@ func TestDemoRunsForItsDurationAndClosesTheBooks(t *testing.T) {
 	}
 }
 
-// The shop is closed while the courier is out of order, and then while it is not yet.
 func TestInterruptClosesTheShopAndTheBooks(t *testing.T) {
-	for sig, awaited := range map[syscall.Signal]*regexp.Regexp{
-		syscall.SIGINT:  webhookLine("courier", `order \d+ shipped: \d × \w+  503  attempt 2  `),
-		syscall.SIGTERM: told[userDeleted], // the last one of the opening
-	} {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		d := startDemo(t, t.TempDir(), "RATE=100")
-		d.await(awaited)
-		if err := d.proc.Signal(sig); err != nil {
-			t.Fatal(err)
-		}
-		if code := d.end(); code != 0 {
-			t.Errorf("exit code %d after %v: %s", code, sig, d.read(d.stderr))
-		}
-		d.checkSummary()
+		d.await(told[userDeleted]) // the last one of the opening
+		d.interrupt(sig)
 	}
 }
 
-// await waits until something is printed.
-func (d *demo) await(line *regexp.Regexp) {
+func TestTokenOpensTheParkingWhileTheCourierIsOutOfOrder(t *testing.T) {
+	d := startDemo(t, t.TempDir(), "RATE=100")
+	d.await(webhookLine("courier", `order \d+\D.*  503  attempt 2  `))
+	page := d.await(regexp.MustCompile(`(?m)^The page +(http://\S+/)  token (\S+)$`))
+	if status, _ := d.get(page[1], ""); status != http.StatusOK {
+		t.Errorf("the page answers %d", status)
+	}
+	if status, _ := d.get(page[1]+"parked", ""); status != http.StatusUnauthorized {
+		t.Errorf("without the token what is parked is answered with %d", status)
+	}
+	status, parked := d.get(page[1]+"parked", page[2])
+	if status != http.StatusOK || !json.Valid(parked) {
+		t.Errorf("with the token what is parked is answered with %d: %s", status, parked)
+	}
+	d.interrupt(syscall.SIGINT)
+}
+
+// interrupt closes the shop and holds the books to be good.
+func (d *demo) interrupt(sig syscall.Signal) {
+	d.t.Helper()
+	if err := d.proc.Signal(sig); err != nil {
+		d.t.Fatal(err)
+	}
+	if code := d.end(); code != 0 {
+		d.t.Errorf("exit code %d after %v: %s", code, sig, d.read(d.stderr))
+	}
+	d.checkSummary()
+}
+
+// get asks the demo for a URL.
+func (d *demo) get(url, token string) (status int, body []byte) {
+	d.t.Helper()
+	ctx, cancel := context.WithTimeout(d.t.Context(), patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	transport := &http.Transport{DisableKeepAlives: true}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err = io.ReadAll(resp.Body); err != nil {
+		d.t.Fatal(err)
+	}
+	return resp.StatusCode, body
+}
+
+// await waits until something is printed and returns it with its groups.
+func (d *demo) await(line *regexp.Regexp) []string {
 	d.t.Helper()
 	ctx, cancel := context.WithTimeout(d.t.Context(), patience)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for !line.MatchString(d.read(d.stdout)) {
+	for {
+		if found := line.FindStringSubmatch(d.read(d.stdout)); found != nil {
+			return found
+		}
 		select {
 		case <-tick.C:
 		case <-d.proc.Done():
