@@ -149,12 +149,12 @@ func (o *output) observe(b *batch, start, now time.Time) {
 	for i := range b.msgs {
 		m := &b.msgs[i]
 		if m.Topic != first.Topic || m.Table != first.Table {
-			o.published(first.Topic, first.Table, count)
+			o.published(first.Topic, first.Table, count-o.met.LeftOut(first.Topic, first.Table, count))
 			first, count = m, 0
 		}
 		count++
 		bytes += len(m.Body)
 	}
-	o.published(first.Topic, first.Table, count)
+	o.published(first.Topic, first.Table, count-o.met.LeftOut(first.Topic, first.Table, count))
 	o.met.Delivered(len(b.msgs), bytes, now.Sub(start))
 }

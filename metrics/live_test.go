@@ -136,3 +136,20 @@ func TestTotalsAreThoseOfTheMetrics(t *testing.T) {
 		t.Errorf("totals of the rule are %+v", got)
 	}
 }
+
+func TestMessagesThatAreLeftOutDoNotCountAsPublished(t *testing.T) {
+	o := New(prometheus.NewPedanticRegistry(), "a").Output("nats")
+	o.Skip("s", "t")
+	o.Skip("s", "t")
+	o.Skip("s", "t") // told of twice
+	for _, run := range []struct{ n, want int }{{1, 1}, {5, 2}} {
+		if got := o.LeftOut("s", "t", run.n); got != run.want {
+			t.Errorf("%d of a run of %d are left out, want %d", got, run.n, run.want)
+		}
+	}
+	o.Skip("s", "t")
+	o.Delivered(6, 60, time.Millisecond)
+	if got := o.LeftOut("s", "t", 5) + o.LeftOut("other", "t", 5); got != 0 {
+		t.Errorf("%d of the next batch are left out", got)
+	}
+}

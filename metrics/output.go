@@ -80,6 +80,10 @@ type Output struct {
 	modes *prometheus.GaugeVec
 	mu    sync.Mutex
 	mode  string // guarded by mu; empty until told
+
+	// skipped counts messages by topic and table, guarded by mu.
+	skipped    map[[2]string]int
+	anySkipped atomic.Bool
 }
 
 // Output returns the measures of the output with that name, the same ones for
@@ -126,6 +130,43 @@ func (o *Output) Delivered(messages, bytes int, took time.Duration) {
 	o.batchMessages.Observe(float64(messages))
 	o.batchBytes.Observe(float64(bytes))
 	o.deliver.Observe(took.Seconds())
+	if o.anySkipped.Load() {
+		o.mu.Lock()
+		clear(o.skipped) // a batch that was tried twice may have told of a message twice
+		o.anySkipped.Store(false)
+		o.mu.Unlock()
+	}
+}
+
+// Skip says that a message of the batch under way is left out, because the destination
+// does not take it.
+func (o *Output) Skip(topic, table string) {
+	if o == nil {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.skipped == nil {
+		o.skipped = make(map[[2]string]int)
+	}
+	o.skipped[[2]string{topic, table}]++
+	o.anySkipped.Store(true)
+}
+
+// LeftOut returns how many of n confirmed messages of a table on a topic were left out,
+// and takes them off what Skip counted.
+func (o *Output) LeftOut(topic, table string, n int) int {
+	if o == nil || !o.anySkipped.Load() {
+		return 0
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	of := [2]string{topic, table}
+	out := min(o.skipped[of], n)
+	if o.skipped[of] -= out; o.skipped[of] == 0 {
+		delete(o.skipped, of)
+	}
+	return out
 }
 
 // CommitToConfirm measures the time from a commit, by the database's clock, to

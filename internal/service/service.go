@@ -263,7 +263,10 @@ func (s *service) outputHooks(name string) hooks {
 	met := s.met.Output(name)
 	return hooks{
 		log: s.log.With("output", name), mode: met.Mode, held: met.RepeatsSkipped,
-		skipped: func(publisher.Message) { s.met.Problem(metrics.ProblemOversize) },
+		skipped: func(m publisher.Message) {
+			s.met.Problem(metrics.ProblemOversize)
+			met.Skip(m.Topic, m.Table)
+		},
 	}
 }
 
