@@ -23,6 +23,7 @@ func TestConformance(t *testing.T) {
 			Block:  func(t *testing.T) func() { return limitFiles(t, size(t, path)+10) },
 			Lacks: map[string]string{
 				"AttributesStandBesideTheBody":       "a line has no place for them; what they say is in the envelope",
+				"TraceStandsBesideTheBody":           "a line has no place for it",
 				"BatchCutAnywhereLosesNothing":       noServer,
 				"OrderOfAKeyHoldsThroughFaults":      noServer,
 				"BatchKilledInTheMiddleLosesNothing": noServer + "; walherald itself being killed is TestKilledInTheMiddleOfABatchLosesNothingConfirmed",

@@ -149,6 +149,7 @@ var guarantees = []guarantee{
 	{"BatchCancelledInTheMiddleGoesOnInOrder", nil, cancelledInTheMiddle},
 	{"CloseLeavesNoGoroutine", nil, closeLeavesNothing},
 	{"AttributesStandBesideTheBody", []string{"NewContent"}, attributesStandBeside},
+	{"TraceStandsBesideTheBody", []string{"NewContent"}, traceStandsBeside},
 	{"BatchCutAnywhereLosesNothing", []string{"CutAfter"}, cutAnywhere},
 	{"OrderOfAKeyHoldsThroughFaults", []string{"Cut", "Kill", "Restart"}, orderHolds},
 	{"BatchKilledInTheMiddleLosesNothing", []string{"Kill", "Restart"}, killedInTheMiddle},

@@ -24,9 +24,6 @@ const (
 	// Pub/Sub as well.
 	attributePrefix = "ce-"
 	partitionKey    = attributePrefix + "partitionkey"
-	// googleTraceParent is where Google's own clients look for a trace: a
-	// subscriber made with one goes on with it by itself.
-	googleTraceParent = "googclient_" + publisher.HeaderTraceParent
 	// maxKey is the largest ordering key in bytes, maxAttribute the largest value
 	// of an attribute (https://cloud.google.com/pubsub/quotas).
 	maxKey       = 1024
@@ -35,13 +32,13 @@ const (
 	maxShown = 200
 )
 
-// traced appends the attributes of a traced batch.
+// traced appends the attribute of a traced batch. Google's own clients write theirs
+// as googclient_traceparent: names that begin with goog are not for others.
 func traced(attrs []publisher.Attribute, parent string) []publisher.Attribute {
 	if parent == "" {
 		return attrs
 	}
-	return append(attrs, publisher.Attribute{Name: publisher.HeaderTraceParent, Value: parent},
-		publisher.Attribute{Name: googleTraceParent, Value: parent})
+	return append(attrs, publisher.Attribute{Name: publisher.HeaderTraceParent, Value: parent})
 }
 
 // encode makes a message of m and what stands beside its body. It returns its size
