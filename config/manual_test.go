@@ -33,8 +33,31 @@ func fresh(t *testing.T, path, want string) {
 // sections whose keys the table has, or with a kind of items.
 var block = regexp.MustCompile(`(?s)(<!-- (keys|items): ([\w ]+) -->\n).*?(<!-- end -->\n)`)
 
+// listBlock is where the manual lists the keys that can be reloaded.
+var listBlock = regexp.MustCompile(`(?s)(<!-- reloadable -->\n).*?(<!-- end -->\n)`)
+
+// reloadableList writes them, a section or several a line.
+func reloadableList() string {
+	var b strings.Builder
+	for i, path := range append(slices.Clone(reloadable), "notifier.rules") {
+		section, _, _ := strings.Cut(path, ".")
+		switch {
+		case i > 0 && strings.HasPrefix(reloadable[i-1], section+"."):
+			b.WriteString(", `" + path + "`")
+		case i > 0:
+			b.WriteString("\n- `" + path + "`")
+		default:
+			b.WriteString("- `" + path + "`")
+		}
+	}
+	return b.String() + "\n"
+}
+
 func TestManualIsFresh(t *testing.T) {
-	manual := read(t, manualFile)
+	manual := listBlock.ReplaceAllStringFunc(read(t, manualFile), func(text string) string {
+		parts := listBlock.FindStringSubmatch(text)
+		return parts[1] + reloadableList() + parts[2]
+	})
 	fresh(t, manualFile, block.ReplaceAllStringFunc(manual, func(text string) string {
 		parts := block.FindStringSubmatch(text)
 		table := itemTable

@@ -79,7 +79,7 @@ var itemKinds = []itemKind{
 
 var (
 	markdownLink = regexp.MustCompile(`\[([^\]]+)\]\([^)]+\)`)
-	sentence     = regexp.MustCompile(`^(?:Required\. )?.*?[.:](?: |$)`)
+	sentence     = regexp.MustCompile(`^(?:Required\. )?.*?\.(?: |$)`)
 )
 
 // plain returns the text without links.
@@ -91,7 +91,7 @@ func (m meaning) brief() string {
 	if first := sentence.FindString(text); first != "" {
 		text = first
 	}
-	return strings.TrimRight(text, " .:")
+	return strings.TrimRight(text, " .")
 }
 
 // typeNames are the types that are called something else than their kind.
