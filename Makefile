@@ -6,6 +6,8 @@
 # Others: build, bench, lint, fuzz (FUZZTIME=30s for each), deps, clean, and
 #
 #   make test-deploy                       alerts, dashboard, stack and manifests
+#   make image-test                        the container image and the release
+#   make release                           archives, checksums, bills of materials
 #   make test-blocked                      each broker blocked for 30 seconds
 #   make test-matrix                       the tests that need PostgreSQL, with
 #                                          every version beside the installed one
@@ -13,7 +15,7 @@
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
-.PHONY: build demo test test-deploy test-blocked test-matrix bench lint docs manifests fuzz deps clean
+.PHONY: build demo test test-deploy test-blocked test-matrix image-test release bench lint docs manifests fuzz deps clean
 
 # A static binary; the version stands in for the stamp of the version control,
 # which fails in a checkout that belongs to another user.
@@ -44,6 +46,16 @@ test-blocked: deps
 test-matrix: deps
 	@scripts/test-matrix.sh
 
+# The container image, for two platforms, and the release; part of make test, too.
+image-test:
+	@scripts/deps.sh go postgresql buildah
+	go test -v -timeout 15m ./internal/imagetest
+
+# VERSION and PLATFORMS reach it through the environment.
+release:
+	@scripts/deps.sh go
+	@VERSION=$(VERSION) scripts/release.sh
+
 # ARGS are passed on.
 bench:
 	@scripts/deps.sh go postgresql kafka rabbitmq
@@ -71,7 +83,7 @@ fuzz:
 
 # What the tests need, and so everything else.
 deps:
-	@scripts/deps.sh go gcc postgresql kafka rabbitmq
+	@scripts/deps.sh go gcc postgresql kafka rabbitmq buildah
 
 clean:
-	rm -rf bin
+	rm -rf bin dist

@@ -25,6 +25,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -32,8 +33,11 @@ import (
 	"github.com/walherald/walherald/listener"
 )
 
-// version is set when a release is built.
-var version = "devel"
+// unreleased is the version of what is no release.
+const unreleased = "devel"
+
+// version is set when a release is built; main makes the best of it otherwise.
+var version = unreleased
 
 // The exit codes.
 const (
@@ -46,6 +50,8 @@ func main() {
 	// Package net/http writes there what a server sends unasked, which can be anything.
 	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	info, _ := debug.ReadBuildInfo()
+	version = builtVersion(version, info)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)

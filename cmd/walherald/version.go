@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
+	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -19,4 +22,14 @@ and for.`,
 			fmt.Fprintf(cmd.OutOrStdout(), "walherald %s (%s, %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		},
 	}
+}
+
+// builtVersion returns the version that was set when the program was built or,
+// where none was, the one that Go knows: of the module where "go install" fetched
+// it, or of the commit where it was built in a checkout.
+func builtVersion(set string, info *debug.BuildInfo) string {
+	if set != unreleased || info == nil {
+		return set
+	}
+	return cmp.Or(strings.Trim(info.Main.Version, "()"), unreleased)
 }
