@@ -67,7 +67,7 @@ func unloadable(path string, err error) []config.Finding {
 	if !errors.As(err, &problems) {
 		f := config.Finding{Severity: config.FindingError, Path: path, What: err.Error()}
 		if errors.Is(err, fs.ErrNotExist) {
-			f.Remedy = "name the file: walherald check --config FILE"
+			f.Remedy = "name the file: --config FILE"
 		}
 		return []config.Finding{f}
 	}
