@@ -30,7 +30,7 @@ type room struct {
 
 // product is everything that is shipped; what is in internal is not: it serves
 // tests, the demo and measurements.
-var product = []string{"internal/service", "listener/...", "publisher/...", "config", "metrics"}
+var product = []string{"internal/service", "listener/...", "publisher/...", "config", "metrics/..."}
 
 // Imports run one way. The first room whose pattern fits a package holds.
 var rooms = []room{
@@ -53,6 +53,7 @@ var rooms = []room{
 	{"publisher/*", []string{"publisher", "config", "metrics"}}, // one for each kind of destination
 	{"config", nil},
 	{"metrics", nil},
+	{"metrics/console", []string{"metrics"}},
 }
 
 func fits(pattern, pkg string) bool {
