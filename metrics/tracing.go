@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/go-logr/logr"
 	"github.com/google/uuid"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
@@ -47,8 +48,8 @@ type Tracer struct {
 }
 
 // NewTracer returns a Tracer, or nil if Endpoint is empty or Ratio 0. It does not
-// connect: a collector may come and go. From then on errors of OpenTelemetry's
-// library, which has one place for them in a process, go to Log.
+// connect: a collector may come and go. From then on what OpenTelemetry's library
+// complains of, for which it has one place in a process, goes to Log.
 func NewTracer(ctx context.Context, o TracerOptions) (*Tracer, error) {
 	if o.Endpoint == "" || o.Ratio <= 0 {
 		return nil, nil
@@ -57,15 +58,16 @@ func NewTracer(ctx context.Context, o TracerOptions) (*Tracer, error) {
 	if err != nil {
 		return nil, err
 	}
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(error) {})) // what is wrong with the environment is told below
+	otel.SetLogger(logr.New(librarySink{o.Log}))
 	client, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(endpoint))
 	if err != nil {
 		return nil, fmt.Errorf("monitoring.tracing: %w", err)
 	}
 	about, err := resourceOf(ctx, o)
 	if err != nil {
-		o.Log.Warn("what the environment says of this process is left out of traces, in part or whole", "error", err)
+		o.Log.Warn("what OTEL_RESOURCE_ATTRIBUTES says is left out of traces, in part or whole: it has to be of the form name=value,name=value")
 	}
-	otel.SetErrorHandler(newComplaints(o.Log))
 	t := &Tracer{exporter: &exporter{SpanExporter: client, done: make(chan struct{})}}
 	t.processor = sdktrace.NewBatchSpanProcessor(t.exporter)
 	provider := sdktrace.NewTracerProvider(
@@ -75,6 +77,7 @@ func NewTracer(ctx context.Context, o TracerOptions) (*Tracer, error) {
 	)
 	t.tracer = provider.Tracer("github.com/walherald/walherald",
 		trace.WithInstrumentationVersion(o.Version), trace.WithSchemaURL(semconv.SchemaURL))
+	otel.SetErrorHandler(newComplaints(o.Log))
 	return t, nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/go-logr/logr"
 )
 
 // complaintInterval is how often it is logged at most that traces cannot be sent.
@@ -34,3 +36,27 @@ func (c *complaints) Handle(err error) {
 	c.log.Warn("traces could not be sent and are lost; what is delivered is not affected", "error", err, "others_since_last_told", c.silent)
 	c.last, c.silent = now, 0
 }
+
+// librarySink takes what the tracing library has to say of the environment, which
+// it would write to standard error with the values, tokens in headers among them.
+type librarySink struct{ log *slog.Logger }
+
+// Init implements logr.LogSink.
+func (librarySink) Init(logr.RuntimeInfo) {}
+
+// Enabled implements logr.LogSink: only errors are asked for.
+func (librarySink) Enabled(int) bool { return false }
+
+// Info implements logr.LogSink.
+func (librarySink) Info(int, string, ...any) {}
+
+// Error implements logr.LogSink. Error and values can quote what is secret.
+func (s librarySink) Error(_ error, msg string, _ ...any) {
+	s.log.Warn("part of the settings for traces is not heeded: look at the variables OTEL_…", "problem", msg)
+}
+
+// WithValues implements logr.LogSink.
+func (s librarySink) WithValues(...any) logr.LogSink { return s }
+
+// WithName implements logr.LogSink.
+func (s librarySink) WithName(string) logr.LogSink { return s }

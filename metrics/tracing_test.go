@@ -188,6 +188,22 @@ func TestTroubleWithTheCollectorIsLogged(t *testing.T) {
 	}
 }
 
+func TestEnvironmentThatCannotBeReadStopsNothingAndIsNotShown(t *testing.T) {
+	const secret = "geheim"
+	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", secret+",authorization="+secret+"%zz,x-tenant=shop")
+	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", secret)
+	var text bytes.Buffer
+	r := tracereceiver.New(t)
+	tr := tracer(t, r.URL(), slog.New(slog.NewTextHandler(&text, nil)))
+	tr.Start("orders", "nats").End(nil, "")
+	if got := shutdown(t, tr, r); len(got) != 1 || got[0].Header.Get("X-Tenant") != "shop" {
+		t.Errorf("spans are %v", got)
+	}
+	if strings.Contains(text.String(), secret) || strings.Count(text.String(), "OTEL_") != 3 {
+		t.Errorf("the log is:\n%s", &text)
+	}
+}
+
 func TestTroubleIsToldOnceAMinuteWithTheNumberOfOthers(t *testing.T) {
 	var text bytes.Buffer
 	c := newComplaints(slog.New(slog.NewTextHandler(&text, nil)))
