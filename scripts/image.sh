@@ -87,7 +87,8 @@ flock 9
 compiled=$cache/compiled
 [ "$(id -u)" -ne 0 ] || compiled=$(go env GOCACHE)
 modules=$(go env GOMODCACHE)
-as_root mkdir -p "$compiled" "$modules"
+go mod download # here, so that nothing in the cache belongs to root
+as_root mkdir -p "$compiled"
 image=walherald:test-${platform##*/}
 build_ah build --quiet --pull-never --format docker --platform "$platform" \
 	--build-arg "BUILDPLATFORM=$(go env GOHOSTOS)/$(go env GOHOSTARCH)" \

@@ -33,9 +33,11 @@ archive() {
 }
 
 # bill NAME writes what is compiled into a program, as far as that program says so.
-# Licences are found by the texts of the modules and can be missing.
+# Licences are found by the texts of the modules and can be missing. The modules are
+# there, since they were just compiled: what could be fetched would not be the same
+# every time.
 bill() {
-	"$work/cyclonedx" bin -json -std -licenses -noserial -notimestamp -version "$version" \
+	GOPROXY=off "$work/cyclonedx" bin -json -std -licenses -noserial -notimestamp -version "$version" \
 		-output "$dist/$1.cdx.json" "$work/$1/walherald" 2>"$work/bill.log" || {
 		cat "$work/bill.log" >&2
 		exit 1

@@ -1,6 +1,3 @@
-// Package imagetest holds the container image to what docs/container.md says of
-// it. It builds the image from the Dockerfile as it stands and runs it as an engine
-// would, though without one.
 package imagetest
 
 import (
@@ -16,8 +13,6 @@ import (
 	"strings"
 	"testing"
 )
-
-const root = "../.."
 
 // version is what the images are built as.
 const version = "v0.0.0-imagetest"
