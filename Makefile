@@ -83,7 +83,7 @@ fuzz:
 
 # What the tests need, and so everything else.
 deps:
-	@scripts/deps.sh go gcc postgresql kafka rabbitmq buildah
+	@scripts/deps.sh go gcc postgresql kafka rabbitmq buildah chromium
 
 clean:
 	rm -rf bin dist

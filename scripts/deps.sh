@@ -239,10 +239,15 @@ need_buildah() {
 	install buildah buildah debootstrap
 }
 
+# need_chromium wants a browser for the tests of the page.
+need_chromium() {
+	command -v chromium >/dev/null || install Chromium chromium
+}
+
 for dependency in "$@"; do
 	case $dependency in
-	make | go | gcc | npm | postgresql | rabbitmq | kafka | buildah) "need_$dependency" ;;
+	make | go | gcc | npm | postgresql | rabbitmq | kafka | buildah | chromium) "need_$dependency" ;;
 	postgresql-*) need_postgresql_version "${dependency#postgresql-}" ;;
-	*) fail "deps.sh knows make, go, gcc, npm, postgresql, rabbitmq, kafka, buildah and postgresql-VERSION, not $dependency" ;;
+	*) fail "deps.sh knows make, go, gcc, npm, postgresql, rabbitmq, kafka, buildah, chromium and postgresql-VERSION, not $dependency" ;;
 	esac
 done

@@ -26,8 +26,10 @@ func TestHeadlineSaysWhetherItKeepsUpAndWhatBlocksIt(t *testing.T) {
 			blockedBy("connection refused")(s)
 			s.Outputs[1].State = State{Reason: "401 Unauthorized", Seconds: 7300}
 		}, 1, bad, "Blocked by output hook since 2 h 1 min", "401 Unauthorized · blocked as well: 1 other output"},
-		{"blocked source", func(s *Status) { s.State, s.Source.State = "blocked", refused }, 1, bad,
-			"Blocked by PostgreSQL since 3 min", "connection refused, at 0/16B3748"},
+		{
+			"blocked source", func(s *Status) { s.State, s.Source.State = "blocked", refused }, 1, bad,
+			"Blocked by PostgreSQL since 3 min", "connection refused, at 0/16B3748",
+		},
 		{"standby", func(s *Status) {
 			s.State, s.Source.State = "standby", State{Reason: "slot walherald is active for PID 77"}
 		}, 0, wait, "Standby: another walherald reads slot walherald", "slot walherald is active for PID 77"},

@@ -47,7 +47,7 @@ async function attempt(what) {
     if (failure.status === 401) {
       forget();
       message('That token is wrong. Nothing was changed.', 'bad');
-      byId('token').focus();
+      byId('token').select();
     } else {
       message(`That did not work: ${failure.message}.`, 'bad');
     }

@@ -1,6 +1,7 @@
 // Figures for people, as the server writes them in its sentences.
 
 const whole = new Intl.NumberFormat('en-GB', { maximumFractionDigits: 0 });
+const solid = '\u00a0'; // a space at which no line ends, so that units stay with their numbers
 const tenth = new Intl.NumberFormat('en-GB', { maximumFractionDigits: 1 });
 
 export const number = (v) => (Math.abs(v) < 10 ? tenth : whole).format(v);
@@ -13,10 +14,12 @@ export function size(bytes) {
   let v = Math.max(bytes, 0);
   let i = 0;
   for (; v >= 1024 && i < units.length - 1; i++) v /= 1024;
-  return `${i === 0 ? whole.format(v) : number(v)} ${units[i]}`;
+  return `${i === 0 ? whole.format(v) : number(v)}${solid}${units[i]}`;
 }
 
-export function duration(seconds) {
+export const duration = (seconds) => words(seconds).replaceAll(' ', solid);
+
+function words(seconds) {
   const s = Math.max(seconds, 0);
   const minutes = Math.floor(s / 60);
   const hours = Math.floor(minutes / 60);

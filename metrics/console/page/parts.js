@@ -82,7 +82,7 @@ export function showSource(status) {
 
 function oldest(o) {
   if (!o.oldest) return 'none';
-  return `${duration(o.oldest.seconds)}: ${o.oldest.table} at ${o.oldest.lsn}. ${o.oldest.why}`;
+  return `${o.oldest.table} at ${o.oldest.lsn}, ${duration(o.oldest.seconds)} old: ${o.oldest.why}`;
 }
 
 function parkedFact(o) {
@@ -95,7 +95,7 @@ function showOutput(card, o, frame, points) {
   head(card, o, o.name, [o.type, o.mode].filter(Boolean).join(', '), false);
   facts(card.querySelector('dl'), [
     ['Confirmed', rate(r.published)],
-    ['Median, 99 %', `${delay(r.p50)}, ${delay(r.p99)}`],
+    ['Median / 99 %', `${delay(r.p50)} / ${delay(r.p99)}`],
     ['Waiting', `${number(o.waitingEvents)} events, ${size(o.waitingBytes)}${o.limitBytes ? ` of ${size(o.limitBytes)}` : ''}`],
     ['Oldest unconfirmed', oldest(o), 'wide'],
     ['Confirmed up to', known(o.confirmedLSN)],
@@ -112,7 +112,7 @@ export function showOutputs(frame, points) {
   list(byId('cards'), frame.status.outputs, (o) => o.name,
     () => {
       const card = makeCard('h3');
-      card.append(makeSpark());
+      card.append(el('div', { class: 'sparkline' }, 'Confirmed in a second, last five minutes', makeSpark()));
       return card;
     },
     (card, o) => showOutput(card, o, frame, points));
@@ -145,13 +145,13 @@ export function showRules(status) {
   show(byId('rules'), rows.length > 0);
   show(byId('to-rules'), rows.length > 0);
   const count = (what) => ({ d }) => number(d[what]);
-  table(byId('rules-table'), 'What became of the notifications of each rule since the start', [
+  table(byId('rules-table'), 'What became of the notifications of each rule since the start; other are those dropped, coalesced or expired', [
     ['Rule', ({ rule }) => rule.name],
     ['Asks for', ({ rule }) => rule.match],
     ['Destination', ({ d }) => d.destination],
-    ['Matched', count('matched'), 'number'],
-    ['Delivered', count('delivered'), 'number'],
-    ['Parked', count('parked'), 'number'],
-    ['Dropped, coalesced, expired', count('other'), 'number'],
+    ['Matched', count('matched'), 'count'],
+    ['Delivered', count('delivered'), 'count'],
+    ['Parked', count('parked'), 'count'],
+    ['Other', count('other'), 'count'],
   ], rows, ({ rule, d }) => JSON.stringify([rule.name, d.destination]));
 }
