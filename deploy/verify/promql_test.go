@@ -87,3 +87,41 @@ func TestExpressionsThatAskForWhatIsNotThereAreFound(t *testing.T) {
 		}
 	}
 }
+
+// resultLabels returns the labels that the result of an expression can have.
+func resultLabels(t *testing.T, text string, series map[string][]string) []string {
+	t.Helper()
+	expr, err := newParser().ParseExpr(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return labelsOf(expr, series)
+}
+
+func labelsOf(expr parser.Expr, series map[string][]string) []string {
+	switch e := expr.(type) {
+	case *parser.VectorSelector:
+		return series[e.Name]
+	case *parser.AggregateExpr:
+		switch {
+		case e.Op == parser.TOPK || e.Op == parser.BOTTOMK:
+			return labelsOf(e.Expr, series)
+		case e.Without:
+			return slices.DeleteFunc(slices.Clone(labelsOf(e.Expr, series)), func(l string) bool { return slices.Contains(e.Grouping, l) })
+		}
+		return e.Grouping
+	case *parser.BinaryExpr:
+		if e.VectorMatching != nil && e.VectorMatching.Card == parser.CardOneToMany {
+			return labelsOf(e.RHS, series)
+		}
+		if _, scalar := e.LHS.(*parser.NumberLiteral); scalar || labelsOf(e.LHS, series) == nil {
+			return labelsOf(e.RHS, series)
+		}
+		return labelsOf(e.LHS, series)
+	}
+	var all []string
+	for child := range parser.ChildrenIter(expr) {
+		all = append(all, labelsOf(child.(parser.Expr), series)...)
+	}
+	return all
+}
