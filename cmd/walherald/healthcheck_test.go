@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/walherald/walherald/config"
@@ -40,12 +41,13 @@ func TestHealthIsAskedOfWhereItIsServed(t *testing.T) {
 }
 
 func TestHealthcheckEndsAsTheAnswerIs(t *testing.T) {
-	status := http.StatusOK
+	var status atomic.Int32
+	status.Store(http.StatusOK)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/healthz" {
 			t.Errorf("asked for %s", r.URL.Path)
 		}
-		w.WriteHeader(status)
+		w.WriteHeader(int(status.Load()))
 		fmt.Fprintln(w, `{"alive":false}`)
 	}))
 	defer server.Close()
@@ -64,7 +66,7 @@ func TestHealthcheckEndsAsTheAnswerIs(t *testing.T) {
 		}
 	}
 	expect(exitOK)
-	status = http.StatusServiceUnavailable
+	status.Store(http.StatusServiceUnavailable)
 	expect(exitError, "503", `{"alive":false}`)
 	server.Close()
 	expect(exitError, "connection refused")

@@ -128,7 +128,6 @@ func TestRefusedSlotReachesSentryBeforeTheEnd(t *testing.T) {
 	s := pgserver.Shared(t)
 	db := prepare(t, s)
 	execute(t, s.DSN(db), "SELECT pg_create_logical_replication_slot('"+db+"', 'test_decoding')")
-	t.Cleanup(func() { execute(t, s.DSN(db), "SELECT pg_drop_replication_slot('"+db+"')") })
 	to := receiveSentry(t)
 	daemonOf(t, 0, source(s, db)+to.monitoring()+"publisher: {type: discard}\n").ended(exitError, "test_decoding")
 	e := to.only(t)
