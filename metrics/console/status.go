@@ -175,7 +175,7 @@ type Hop struct {
 	Output string `json:"output"`
 	Topic  string `json:"topic,omitempty"`
 	// Confirmed is whether the output has it; Seconds how long that took from the
-	// commit.
+	// commit, 0 before.
 	Confirmed bool    `json:"confirmed"`
 	Seconds   float64 `json:"seconds"`
 }

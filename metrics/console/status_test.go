@@ -29,7 +29,7 @@ func working() Status {
 			ID: "a1", LSN: "0/16B3748", Table: "public.orders", Action: "insert", Committed: time.Now().UTC(),
 			Path: []Hop{
 				{Output: "stream", Topic: "STREAM.public_orders", Confirmed: true, Seconds: 0.0042},
-				{Output: "hook", Seconds: 0.8},
+				{Output: "hook"},
 			},
 		}, {
 			ID: "a0", LSN: "0/16B3700", Table: "public.sessions", Action: "delete", Committed: time.Now().UTC(),

@@ -118,13 +118,15 @@ export function showOutputs(frame, points) {
     (card, o) => showOutput(card, o, frame, points));
 }
 
-function hop(h) {
+function hop(h, age) {
   const to = h.topic ? `${h.output} → ${h.topic}` : h.output;
-  return h.confirmed ? `✓ ${to}, confirmed in ${duration(h.seconds)}` : `… ${to}, waiting for ${duration(h.seconds)}`;
+  return h.confirmed ? `✓ ${to}, confirmed in ${duration(h.seconds)}` : `… ${to}, waiting for ${duration(age)}`;
 }
 
-function way(event) {
-  const texts = event.path.length ? event.path.map(hop) : ['no output wants it'];
+// way is the path of an event at a time.
+function way(event, now) {
+  const age = (Date.parse(now) - Date.parse(event.committed)) / 1000;
+  const texts = event.path.length ? event.path.map((h) => hop(h, age)) : ['no output wants it'];
   return { key: texts.join('\n'), nodes: () => [el('ul', { class: 'path' }, ...texts.map((t) => el('li', {}, t)))] };
 }
 
@@ -134,7 +136,7 @@ export function showEvents(status) {
     ['Table', (e) => e.table],
     ['Action', (e) => e.action],
     ['Position', (e) => e.lsn, 'number'],
-    ['Path', way],
+    ['Path', (e) => way(e, status.at)],
   ], status.events, (e) => `${e.id} ${e.lsn}`);
 }
 
