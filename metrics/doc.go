@@ -14,17 +14,23 @@
 //
 //	server_lsn_bytes     the server's WAL end, as last told
 //	received_lsn_bytes   end of the last commit that was read
-//	confirmed_lsn_bytes  the position the server may forget up to
+//	confirmed_lsn_bytes  the lowest position that all outputs have confirmed
+//	flushed_lsn_bytes    what the server was told: it may forget up to there
+//	lag_bytes            server minus flushed: the log that has to be kept
+//	lag_seconds          age of the oldest commit that an output has not confirmed
 //
-// All three are positions in bytes, so differences are distances: server minus
-// confirmed is the log that walherald keeps the server from removing, received
-// minus confirmed is what waits for the outputs. They are 0 until known, and
-// exact up to 2^53 bytes of log.
+// Positions are in bytes, so differences are distances. They are 0 until known, and
+// exact up to 2^53 bytes of log. What else is known of source and process:
 //
-//	window_bytes, window_limit_bytes  encoded changes in memory and their bound
-//	transactions_total                commits read
-//	reconnects_total                  replication connections that were replaced
-//	build_info{version}               always 1
+//	slot_retained_bytes, slot_safe_bytes  log that the server keeps, and still would
+//	slot_status{status}                   1 for the wal_status of the slot
+//	source_ready, standby                 whether the log is read, or waited for
+//	window_bytes, window_limit_bytes      encoded changes in memory and their bound
+//	transactions_total                    commits read
+//	received_changes_total                changes read, dropped ones among them
+//	reconnects_total                      replication connections that were replaced
+//	reloads_total{result}                 reloads: applied or refused
+//	build_info{version}                   always 1
 //
 // And for each output:
 //
@@ -35,9 +41,16 @@
 //	commit_to_confirm_seconds{output}  from the commit to the confirmation
 //	repeats_skipped_total{output}      messages the destination already held
 //	output_mode{output,mode}           1 for the path in use
+//	output_ready{output}               1 while it takes what it is given
+//	output_window_bytes{output}        what it has not confirmed, and
+//	output_window_events{output}       how many changes that are
+//	oldest_unconfirmed_seconds{output} the age of the oldest of them
+//
+// docs/metrics.md has all of them. What follows the clock is brought up to date by
+// [Metrics.Gatherer]; page and API read the same numbers.
 //
 // Labels are names from the configuration and the database's catalog, never
-// data. What can be known beforehand starts at zero, so that the first
+// data; those of tables and subjects are bounded ([Metrics.MaxSeries]). What can be known beforehand starts at zero, so that the first
 // increment is visible as one.
 //
 // # Health
@@ -52,6 +65,11 @@
 //
 // [NewLogger] writes records as JSON or text; [NewSentryHandler] wraps its
 // handler and sends errors to Sentry as well.
+//
+// # Events and traces
+//
+// [Recent] keeps a sample of the last events and their ways. A [Tracer] makes one span
+// of each batch and sends it to an OpenTelemetry collector.
 //
 // # Nil
 //
