@@ -49,27 +49,29 @@ func TestProbesAskThePortOfTheConfiguration(t *testing.T) {
 const afterDrain = 8 * time.Second
 
 func TestGracePeriodIsLongerThanTheDrain(t *testing.T) {
-	check := func(t *testing.T, m manifests) {
-		t.Helper()
-		template, _ := pod(t, m)
-		grace := time.Duration(*template.Spec.TerminationGracePeriodSeconds) * time.Second
+	eachCase(t, func(t *testing.T, m manifests) {
+		grace := time.Duration(gracePeriod(t, m)) * time.Second
 		if drain := loadConfig(t, m).Listener.DrainTimeout; grace < drain+afterDrain {
 			t.Errorf("the pod is killed after %v, and drains for %v", grace, drain)
 		}
-	}
-	eachCase(t, check)
-	for _, drain := range []string{"1500ms", "45s", "2m", "1h30m0.5s"} {
+	})
+}
+
+func TestGracePeriodIsTheDrainRoundedUpAndTheMargin(t *testing.T) {
+	for drain, want := range map[string]int64{"10s": 30, "1500ms": 22, "1ms": 21, "45s": 65, "2m": 140, "1h30m0.5s": 5421} {
 		t.Run(drain, func(t *testing.T) {
-			check(t, mustRenderValues(t, with(t, "minimal", fmt.Sprintf("{config: {listener: {drainTimeout: %s}}}", drain))))
+			m := mustRenderValues(t, with(t, "minimal", fmt.Sprintf("{config: {listener: {drainTimeout: %s}}}", drain)))
+			if got := gracePeriod(t, m); got != want {
+				t.Errorf("%d s, want %d s", got, want)
+			}
 		})
 	}
 }
 
-func TestDefaultGracePeriodIsThatOfKubernetes(t *testing.T) {
-	template, _ := pod(t, mustRender(t, "minimal"))
-	if got := *template.Spec.TerminationGracePeriodSeconds; got != 30 {
-		t.Errorf("grace period: %d s", got)
-	}
+func gracePeriod(t *testing.T, m manifests) int64 {
+	t.Helper()
+	template, _ := pod(t, m)
+	return *template.Spec.TerminationGracePeriodSeconds
 }
 
 // podSpecs are those of the Deployment and of the test.
