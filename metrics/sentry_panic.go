@@ -23,10 +23,11 @@ type panicReporter struct {
 	tags   map[string]string
 }
 
-// ReportPanic is for a goroutine to defer first of all. If that panics, the panic
-// is sent to Sentry with its stack, for which the process waits for 2 seconds at
-// most, and goes on as before: Go writes it with its stack to stderr and ends the
-// process with exit code 2. Without Sentry ([NewSentryHandler]) it does nothing.
+// ReportPanic is for a goroutine to defer, after all else that it defers: what runs
+// before it could let the process end. If the goroutine panics, the panic is sent to
+// Sentry with its stack, for which the process waits for 2 seconds at most, and goes
+// on as before: Go writes it with its stack to stderr and ends the process with exit
+// code 2. Without Sentry ([NewSentryHandler]) it does nothing.
 //
 // What a panic says is sent only where the runtime says it, such as an index out
 // of range. The text of any other could hold data and is on stderr alone.
