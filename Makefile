@@ -35,7 +35,7 @@ test: deps test-deploy
 # go.mod that it has to follow: cd deploy/verify && go mod tidy.
 test-deploy:
 	@scripts/deps.sh go gcc postgresql
-	cd deploy/verify && go test -race -timeout 10m ./...
+	cd deploy/verify && go test -timeout 10m ./...
 
 # What is kept blocked for two seconds in the tests is kept so for thirty here.
 test-blocked: deps
