@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/walherald/walherald/config"
+	"github.com/walherald/walherald/internal/pgserver"
 	"github.com/walherald/walherald/metrics"
 )
 
@@ -103,5 +104,18 @@ func TestChangesOfALargeTransactionAreCountedWhileItIsRead(t *testing.T) {
 	s.awaitConfirmed(s.lsn("pg_current_wal_insert_lsn()"))
 	if read := met.Reading(); read.Changes != 40000 || met.FilteredTotal() != 20000 {
 		t.Errorf("%v changes were read and %v filtered, want 40000 and 20000", read.Changes, met.FilteredTotal())
+	}
+}
+
+func TestLookingAtTheSlotKeepsNoServerFromASmartShutdown(t *testing.T) {
+	s := pgOwn(t, pgserver.Options{})
+	s.cfg.SlotMemory = false // whose connection is open for longer on purpose
+	_, met, _ := s.watched(newGuaranteeSink())
+	s.eventually("state of the slot", func() bool { return met.LastSlot().Known })
+	if err := s.conn.Close(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.server.Stop(s.ctx, pgserver.Smart); err != nil {
+		t.Fatalf("smart shutdown: %v", err)
 	}
 }

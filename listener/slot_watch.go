@@ -42,7 +42,7 @@ FROM pg_catalog.pg_replication_slots,
 WHERE slot_name = `
 
 func (l *Listener) lookAtSlot(ctx context.Context) error {
-	rows, err := l.sql.query(ctx, slotQuery+quoteLiteral(l.cfg.SlotName))
+	rows, err := l.sql.glance(ctx, slotQuery+quoteLiteral(l.cfg.SlotName))
 	if err != nil {
 		return err
 	}

@@ -47,6 +47,21 @@ func (c *sqlConn) query(ctx context.Context, sql string) ([][]string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer func() { c.used = time.Now() }()
+	return c.again(ctx, sql)
+}
+
+// glance is query for what is asked every few seconds: it counts as no use of the
+// connection, which otherwise would never be closed.
+func (c *sqlConn) glance(ctx context.Context, sql string) ([][]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, sqlTimeout)
+	defer cancel()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.again(ctx, sql)
+}
+
+// again tries once more where a connection that was kept turns out to be lost.
+func (c *sqlConn) again(ctx context.Context, sql string) ([][]string, error) {
 	kept := c.link != nil
 	rows, err := c.try(ctx, sql)
 	if err != nil && kept && c.link == nil && pgconn.SafeToRetry(err) {

@@ -34,14 +34,20 @@ const (
 	Fast StopMode = iota
 	// Immediate ends everything at once; the next start recovers from the log.
 	Immediate
+	// Smart waits until all clients but those that replicate have gone.
+	Smart
 )
 
 // signal returns what the postmaster understands as the mode.
 func (m StopMode) signal() syscall.Signal {
-	if m == Immediate {
+	switch m {
+	case Immediate:
 		return syscall.SIGQUIT
+	case Smart:
+		return syscall.SIGTERM
+	default:
+		return syscall.SIGINT
 	}
-	return syscall.SIGINT
 }
 
 // bounded gives ctx a deadline if it has none.
