@@ -112,7 +112,7 @@ func exercise(m *metrics.Metrics) {
 	d.Parked(1, time.Second)
 }
 
-// names returns what can be asked for, with the labels of each.
+// seriesOf returns what can be asked for by name, with the labels of each.
 func seriesOf(all map[string]family) map[string][]string {
 	series := map[string][]string{"up": {"job", "instance"}}
 	for f := range maps.Values(all) {
