@@ -21,51 +21,53 @@ import (
 
 // browser is the one Chromium of all tests; each of them has a context of its own in it.
 var browser struct {
-	once  sync.Once
-	ctx   context.Context
-	end   func()
-	err   error
-	store string // its profile
+	once sync.Once
+	*chromium
+	err error
+}
+
+// chromium is a browser that runs.
+type chromium struct {
+	ctx context.Context
+	end func()
 }
 
 // startBrowser starts it with nothing but the page to talk to: what a browser does of its
 // own, such as looking for updates, is off.
-func startBrowser() {
+func startBrowser() (*chromium, error) {
 	path, err := exec.LookPath("chromium")
 	if err != nil {
-		browser.err = fmt.Errorf("chromium is missing, run make deps: %w", err)
-		return
+		return nil, fmt.Errorf("chromium is missing, run make deps: %w", err)
 	}
-	if browser.store, browser.err = os.MkdirTemp("", "walherald-chromium-"); browser.err != nil {
-		return
+	profile, err := os.MkdirTemp("", "walherald-chromium-")
+	if err != nil {
+		return nil, err
 	}
-	options := []chromedp.ExecAllocatorOption{
-		chromedp.ExecPath(path), chromedp.UserDataDir(browser.store),
+	allocator, cancelAllocator := chromedp.NewExecAllocator(context.Background(),
+		chromedp.ExecPath(path), chromedp.UserDataDir(profile),
 		chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
 		chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("lang", "en-GB"),
-		chromedp.WSURLReadTimeout(limit),
-	}
-	allocator, cancelAllocator := chromedp.NewExecAllocator(context.Background(), options...)
+		chromedp.WSURLReadTimeout(limit))
 	ctx, cancel := chromedp.NewContext(allocator)
-	browser.ctx, browser.end = ctx, func() {
+	end := func() {
 		_ = chromedp.Cancel(ctx) // the process is gone afterwards, whatever it says
 		cancel()
 		cancelAllocator()
+		_ = os.RemoveAll(profile)
 	}
 	if err := chromedp.Do(ctx); err != nil {
-		browser.err = fmt.Errorf("start %s: %w", path, err)
+		end()
+		return nil, fmt.Errorf("start %s: %w", path, err)
 	}
+	return &chromium{ctx, end}, nil
 }
 
 // closeBrowser ends it, if a test has started it.
 func closeBrowser() {
-	if browser.end != nil {
+	if browser.chromium != nil {
 		browser.end()
-	}
-	if browser.store != "" {
-		_ = os.RemoveAll(browser.store)
 	}
 }
 
@@ -109,7 +111,7 @@ func newTab(t *testing.T, address string, allowed ...string) *tab {
 // blankTab opens an empty page.
 func blankTab(t *testing.T) *tab {
 	t.Helper()
-	browser.once.Do(startBrowser)
+	browser.once.Do(func() { browser.chromium, browser.err = startBrowser() })
 	if browser.err != nil {
 		t.Fatal(browser.err)
 	}

@@ -162,7 +162,7 @@ func TestNamesOfOthersAreRefusedOverLoopback(t *testing.T) {
 		{"walherald.shop.svc:8084", open, true},
 		{"10.1.2.3:8084", open, true},
 	} {
-		r := httptest.NewRequest("GET", "/status", nil)
+		r := httptest.NewRequest(http.MethodGet, "/status", nil)
 		r.Host = tt.host
 		if tt.over != nil {
 			r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, tt.over))

@@ -103,12 +103,11 @@ func (c *Console) changeParked(w http.ResponseWriter, r *http.Request, done stri
 	answer(w, http.StatusOK, result)
 }
 
-// patiently gives a request that has been read the time that it needs, in place of the
-// server's limits, which are those of answers from memory.
+// patiently gives a request the time that it needs, in place of the server's limit, which
+// is that of answers from memory.
 func patiently(w http.ResponseWriter, r *http.Request) (context.Context, context.CancelFunc) {
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Time{})                            // what cannot do that
-	_ = control.SetWriteDeadline(time.Now().Add(patience + writeLimit)) // has no such limits
+	// What cannot do that has no limit.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(patience + writeLimit))
 	return context.WithTimeout(r.Context(), patience)
 }
 

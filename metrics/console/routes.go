@@ -6,7 +6,6 @@ import (
 	"net/http/pprof"
 	"path"
 	"strings"
-	"time"
 
 	"github.com/walherald/walherald/metrics"
 )
@@ -44,12 +43,12 @@ func (c *Console) routes() []route {
 		{method: "POST", path: "/parked/retry", handle: c.retryParked, token: true},
 		{method: "POST", path: "/parked/drop", handle: c.dropParked, token: true},
 		{method: "GET", path: "/debug/pprof/", handle: pprof.Index, profile: true},
-		{method: "GET", path: "/debug/pprof/{profile}", handle: unhurried(pprof.Index), profile: true},
+		{method: "GET", path: "/debug/pprof/{profile}", handle: pprof.Index, profile: true},
 		{method: "GET", path: "/debug/pprof/cmdline", handle: pprof.Cmdline, profile: true},
-		{method: "GET", path: "/debug/pprof/profile", handle: unhurried(pprof.Profile), profile: true},
+		{method: "GET", path: "/debug/pprof/profile", handle: pprof.Profile, profile: true},
 		{method: "GET", path: "/debug/pprof/symbol", handle: pprof.Symbol, profile: true},
 		{method: "POST", path: "/debug/pprof/symbol", handle: pprof.Symbol, profile: true},
-		{method: "GET", path: "/debug/pprof/trace", handle: unhurried(pprof.Trace), profile: true},
+		{method: "GET", path: "/debug/pprof/trace", handle: pprof.Trace, profile: true},
 	}
 	for _, name := range assets() {
 		all = append(all, route{method: "GET", path: "/assets/" + name, handle: asset("page/" + name)})
@@ -78,15 +77,6 @@ func exactly(path string) string {
 		return path + "{$}"
 	}
 	return path
-}
-
-// unhurried lifts the limit on reading a request, which would end a profile that takes
-// longer. Package pprof sees to the limit on writing.
-func unhurried(next http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // else there is none
-		next(w, r)
-	}
 }
 
 //go:embed openapi.yaml page

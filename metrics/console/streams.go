@@ -98,7 +98,7 @@ func (c *Console) events(w http.ResponseWriter, r *http.Request) {
 	_ = control.SetReadDeadline(time.Time{})  // who cannot do that has no such limit
 	w.Header().Set("X-Accel-Buffering", "no") // asks nginx to pass messages on at once
 	write := func(message []byte) bool {
-		_ = control.SetWriteDeadline(time.Now().Add(writeLimit)) // as above
+		_ = control.SetWriteDeadline(time.Now().Add(writeLimit)) // what cannot do that has no limit
 		_, err := w.Write(message)
 		return err == nil && control.Flush() == nil
 	}
