@@ -7,7 +7,7 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/postgresql.sh
 
-packages="./internal/pgserver ./listener/... ./publisher/notifier/parking ./internal/service ./cmd/..."
+packages="./internal/pgserver ./listener/... ./publisher/notifier/parking ./internal/pages ./internal/service ./cmd/..."
 passed= failed=
 
 # test_with MAJOR runs the tests with one version.
