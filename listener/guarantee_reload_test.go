@@ -95,6 +95,37 @@ func TestReloadWaitsForTheOpenTransactionOrChangesNothing(t *testing.T) {
 	}
 }
 
+func TestReloadDoesNotComeBetweenTheHalvesOfATransactionThatWasCut(t *testing.T) {
+	s := pgShared(t)
+	s.cfg.Window = 256 << 10
+	s.exec("CREATE TABLE t (id int PRIMARY KEY, filler text)")
+	sink := newGuaranteeSink()
+	sink.hold(0)
+	r := s.stream(sink)
+	const rows = 5000 // more than the buffers of a connection hold
+	s.exec(fmt.Sprintf("INSERT INTO t SELECT n, repeat('x', 4000) FROM generate_series(1, %d) AS n", rows))
+	s.eventually("full window", r.outputs[0].window.full)
+
+	pid := s.slot("active_pid")
+	applied := make(chan error, 1)
+	go func() {
+		applied <- r.reload(s.ctx, func(cfg *config.Listener, _ *Route) { cfg.Filter = only("nothing") })
+	}()
+	s.eventually("reload that waits", func() bool { return r.reloading.Load() != nil })
+	s.exec("SELECT pg_terminate_backend(" + pid + ")")
+	s.eventually("end of the connection", func() bool { return s.slot("active_pid") != pid })
+	sink.release()
+	guaranteeOrdered(t, sink.awaitAccepted(s.ctx, t, rows))
+	if err := <-applied; err != nil {
+		t.Fatal(err)
+	}
+	s.exec("INSERT INTO t VALUES (0, 'dropped')")
+	s.awaitConfirmed(s.lsn("pg_current_wal_insert_lsn()"))
+	if n := len(sink.messages()); n != rows {
+		t.Errorf("%d messages were delivered, want the %d of before the reload", n, rows)
+	}
+}
+
 func TestReloadThatFailsForOneTableChangesNothing(t *testing.T) {
 	s := pgShared(t)
 	s.exec("CREATE TABLE users (id int PRIMARY KEY)", "CREATE TABLE orders (id int PRIMARY KEY)")

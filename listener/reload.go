@@ -9,6 +9,7 @@ import (
 
 	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/listener/pgoutput"
+	"github.com/walherald/walherald/publisher"
 )
 
 // reload is a change of what is selected, and of how, that waits for its moment. The
@@ -57,8 +58,17 @@ func (l *Listener) wakeReader() {
 	signal(l.awake)
 }
 
+// midway reports whether the last event that was queued belongs to a transaction whose
+// commit was not: its connection was lost, and the rest of it comes with the next one.
+func (l *Listener) midway() bool {
+	return l.queuedID != (publisher.ID{}) && l.queuedID.LSN() >= uint64(l.queued())
+}
+
 // reloadIdle applies a reload while there is no stream: the next one begins with it.
 func (l *Listener) reloadIdle() {
+	if l.midway() {
+		return
+	}
 	if re := l.reloading.Swap(nil); re != nil {
 		l.router, l.cfg.MaxTransactionSize = re.router, re.max
 		re.applied <- nil
@@ -68,7 +78,7 @@ func (l *Listener) reloadIdle() {
 // reload applies a reload that waits, between two transactions.
 func (s *stream) reload() {
 	l := s.l
-	if s.changes.open || l.reloading.Load() == nil {
+	if s.changes.open || l.reloading.Load() == nil || l.midway() {
 		return
 	}
 	re := l.reloading.Swap(nil)
