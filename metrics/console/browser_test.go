@@ -110,6 +110,23 @@ func TestDataIsShownAsText(t *testing.T) {
 	tb.until("window.hacked === undefined && document.querySelectorAll('img, body script').length === 0")
 }
 
+func TestManyEventsAreShownToWhoAsks(t *testing.T) {
+	th := newTheatre()
+	th.stage.set(func(s *Status) {
+		for i := range 50 {
+			s.Events = append(s.Events, Event{ID: fmt.Sprint(i), LSN: "0/16B3000", Table: "public.orders", Action: "insert", Committed: time.Now()})
+		}
+	})
+	tb := th.open(t)
+	const rows = "document.querySelectorAll('#events-table tbody tr').length"
+	tb.until(rows + " === 12")
+	tb.tabTo("Show the last 52")
+	tb.press(kb.Enter)
+	tb.until(rows + " === 52 && document.activeElement.id === 'more-events'")
+	tb.press(kb.Enter)
+	tb.until(rows + " === 12")
+}
+
 // unlock gives the page the token.
 func (tb *tab) unlock() {
 	tb.t.Helper()

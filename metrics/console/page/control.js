@@ -12,7 +12,8 @@ let can = { change: false, parking: false, level: '' };
 let token = sessionStorage.getItem(place) ?? '';
 let parked = { total: 0, parked: [] };
 let seen = null; // how many were parked when the list was fetched
-let busy = false;
+let acting = false; // whether something is under way that somebody asked for
+let last = Promise.resolve(); // ends when the latest request has
 let tell = () => {};
 
 // ask sends a request with the token. A refusal becomes an Error that says why.
@@ -37,10 +38,8 @@ function message(text, tone = 'good') {
   if (text) tell(text);
 }
 
-// attempt does one thing at a time and says how it went.
-async function attempt(what) {
-  if (busy) return;
-  busy = true;
+// run does one thing and says how it went.
+async function run(what) {
   try {
     await what();
   } catch (failure) {
@@ -51,9 +50,21 @@ async function attempt(what) {
     } else {
       message(`That did not work: ${failure.message}.`, 'bad');
     }
-  } finally {
-    busy = false;
   }
+}
+
+// later does it when all before has ended.
+function later(what) {
+  last = last.then(() => run(what));
+  return last;
+}
+
+// attempt does what somebody asks for. Asked twice, as by a double click, it does it once.
+async function attempt(what) {
+  if (acting) return;
+  acting = true;
+  await later(what);
+  acting = false;
 }
 
 // refresh fetches the list. Where nothing parks, the answer still shows that the token
@@ -187,9 +198,9 @@ export function setAbilities(frame) {
   if (first) byId('level').value = frame.status.logLevel;
   if (!can.parking) showParked();
   const count = frame.status.outputs.reduce((n, o) => n + (o.parked ?? 0), 0);
-  if (token && can.change && can.parking && !busy && count !== seen) {
+  if (token && can.change && can.parking && !acting && count !== seen) {
     seen = count;
-    attempt(refresh);
+    later(async () => token && refresh());
   }
 }
 

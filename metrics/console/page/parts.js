@@ -97,12 +97,12 @@ function showOutput(card, o, frame, points) {
     ['Confirmed', rate(r.published)],
     ['Median / 99 %', `${delay(r.p50)} / ${delay(r.p99)}`],
     ['Waiting', `${number(o.waitingEvents)} events, ${size(o.waitingBytes)}${o.limitBytes ? ` of ${size(o.limitBytes)}` : ''}`],
-    ['Oldest unconfirmed', oldest(o), 'wide'],
     ['Confirmed up to', known(o.confirmedLSN)],
     ['Published', `${number(o.published)} in ${number(o.batches)} batches`],
     ['Failed attempts', `${number(o.failures)}${o.heldUpSeconds ? `, held up ${duration(o.heldUpSeconds)} in all` : ''}`],
     ['Circuit', o.kind === 'destination' ? (o.circuitOpen ? 'open: taken for down, nothing is sent' : 'closed') : null],
     ['Parked', parkedFact(o)],
+    ['Oldest unconfirmed', oldest(o), 'wide'],
     ['Last error', o.lastError ? `${o.lastErrorAt ? `${clock(o.lastErrorAt)}: ` : ''}${o.lastError}` : null, 'wide'],
   ]);
   drawSpark(card.querySelector('.spark'), points, o.name);
@@ -130,14 +130,29 @@ function way(event, now) {
   return { key: texts.join('\n'), nodes: () => [el('ul', { class: 'path' }, ...texts.map((t) => el('li', {}, t)))] };
 }
 
+const few = 12; // events that are shown unless somebody asks for more
+let allEvents = false;
+
+function showMore(total) {
+  const button = byId('more-events');
+  show(button, total > few);
+  set(button, 'aria-expanded', allEvents ? 'true' : 'false');
+  say(button, allEvents ? `Show the last ${few} only` : `Show the last ${total}`);
+}
+
 export function showEvents(status) {
+  byId('more-events').onclick = () => {
+    allEvents = !allEvents;
+    showEvents(status);
+  };
+  showMore(status.events.length);
   table(byId('events-table'), 'The last events that were read, newest first; of a flood a sample', [
     ['Committed', (e) => clock(e.committed), 'number'],
     ['Table', (e) => e.table],
     ['Action', (e) => e.action],
     ['Position', (e) => e.lsn, 'number'],
     ['Path', (e) => way(e, status.at)],
-  ], status.events, (e) => `${e.id} ${e.lsn}`);
+  ], allEvents ? status.events : status.events.slice(0, few), (e) => `${e.id} ${e.lsn}`);
 }
 
 export function showRules(status) {
