@@ -61,13 +61,13 @@ func (s *service) status() console.Status {
 		LogLevel: strings.ToLower(s.level.Level().String()), Source: s.source(cfg, states[sourceName]),
 		Outputs: []console.Output{}, Rules: s.rules(cfg), Events: s.events(),
 	}
-	received := s.met.Positions().Received
+	at := s.met.Positions()
 	for _, out := range s.outs {
-		st.Outputs = append(st.Outputs, s.publisherStatus(out.config, received, states[out.config.Name]))
+		st.Outputs = append(st.Outputs, s.publisherStatus(out.config, at, states[out.config.Name]))
 		st.Source.LagSeconds = max(st.Source.LagSeconds, age(st.Outputs[len(st.Outputs)-1]))
 	}
 	for _, d := range s.destined {
-		st.Outputs = append(st.Outputs, s.destinationStatus(d, received, states[d.name]))
+		st.Outputs = append(st.Outputs, s.destinationStatus(d, at, states[d.name]))
 		st.Source.LagSeconds = max(st.Source.LagSeconds, age(st.Outputs[len(st.Outputs)-1]))
 	}
 	return st
@@ -114,27 +114,28 @@ func position(lsn uint64) string {
 	return listener.FormatLSN(lsn)
 }
 
-func (s *service) publisherStatus(cfg config.Output, received uint64, state console.State) console.Output {
-	return s.outputStatus(cfg.Name, received, console.Output{State: state, Name: cfg.Name, Kind: "publisher", Type: cfg.Type})
+func (s *service) publisherStatus(cfg config.Output, at metrics.Positions, state console.State) console.Output {
+	return s.outputStatus(cfg.Name, at, console.Output{State: state, Name: cfg.Name, Kind: "publisher", Type: cfg.Type})
 }
 
-func (s *service) destinationStatus(d *destined, received uint64, state console.State) console.Output {
+func (s *service) destinationStatus(d *destined, at metrics.Positions, state console.State) console.Output {
 	stock := d.met.Stock()
-	return s.outputStatus(d.name, received, console.Output{
+	return s.outputStatus(d.name, at, console.Output{
 		State: state, Name: d.name, Kind: "destination", Type: d.kind,
 		CircuitOpen: stock.CircuitOpen, Parked: stock.Parked, ParkedSeconds: stock.OldestSeconds,
 	})
 }
 
 // outputStatus completes what is known of an output.
-func (s *service) outputStatus(name string, received uint64, o console.Output) console.Output {
+func (s *service) outputStatus(name string, at metrics.Positions, o console.Output) console.Output {
 	t := s.met.Output(name).Totals()
 	if last := s.sight.last(name); last.text != "" {
 		o.LastError, o.LastErrorAt = last.text, &last.at
 	}
 	o.Mode, o.ConfirmedLSN = t.Mode, position(t.Confirmed)
-	if t.Confirmed > 0 && received > t.Confirmed {
-		o.LagBytes = float64(received - t.Confirmed)
+	// One that has confirmed nothing yet has at least all that the server was told of.
+	if from := max(t.Confirmed, at.Flushed); from > 0 && at.Received > from {
+		o.LagBytes = float64(at.Received - from)
 	}
 	o.WaitingEvents, o.WaitingBytes, o.LimitBytes = float64(t.Events), float64(t.Bytes), float64(t.Limit)
 	o.Published, o.Batches, o.Failures, o.HeldUp = t.Messages, t.Batches, t.Failures, t.HeldUp
