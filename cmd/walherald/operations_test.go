@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -255,4 +256,32 @@ func (d *daemon) addsUp(changes float64) {
 	eventually(d.t, "hardly any lag at rest", func(context.Context) (bool, error) {
 		return d.metric(`walherald_lag_bytes{app="walherald"}`) < 1<<10, nil
 	})
+}
+
+// frame returns what the page is told: a stream of events up to the first status.
+func (d *daemon) frame() string {
+	d.t.Helper()
+	ctx, cancel := context.WithCancel(bounded(d.t))
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/events", d.port), nil)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	lines := bufio.NewReader(resp.Body)
+	for status := false; ; {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		if data, is := strings.CutPrefix(line, "data: "); is && status {
+			return data
+		}
+		status = status || line == "event: status\n"
+	}
 }
