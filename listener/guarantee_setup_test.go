@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
 	"github.com/walherald/walherald/config"
@@ -174,9 +175,11 @@ type guaranteeRun struct {
 	*Listener
 	s      *pgSource
 	probes *metrics.Health
-	cancel context.CancelFunc
-	ended  chan struct{}
-	err    error // of Run, once ended is closed
+	// numbers are its metrics, of those that are watched.
+	numbers *prometheus.Registry
+	cancel  context.CancelFunc
+	ended   chan struct{}
+	err     error // of Run, once ended is closed
 }
 
 // newRun makes a Listener that does not run yet.

@@ -3,6 +3,7 @@ package listener
 import (
 	"log/slog"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,13 +11,15 @@ import (
 
 	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/internal/pgserver"
+	"github.com/walherald/walherald/listener/pgoutput"
 	"github.com/walherald/walherald/metrics"
 )
 
 // watched starts a Listener whose metrics and last events are looked at.
 func (s *pgSource) watched(sinks ...*guaranteeSink) (*guaranteeRun, *metrics.Metrics, *metrics.Recent) {
 	s.t.Helper()
-	met, health, recent := metrics.New(prometheus.NewRegistry(), "test"), metrics.NewHealth(time.Now), metrics.NewRecent()
+	numbers := prometheus.NewRegistry()
+	met, health, recent := metrics.New(numbers, "test"), metrics.NewHealth(time.Now), metrics.NewRecent()
 	deps := Deps{Log: slog.New(slog.NewTextHandler(s.t.Output(), nil)), Metrics: met, Health: health, Recent: recent}
 	for i, sink := range sinks {
 		out := Output{Name: string(rune('a' + i)), Route: s.route, Deliverer: sink}
@@ -30,7 +33,7 @@ func (s *pgSource) watched(sinks ...*guaranteeSink) (*guaranteeRun, *metrics.Met
 	looking := make(chan struct{})
 	go func() { defer close(looking); recent.Run(s.ctx) }()
 	s.t.Cleanup(func() { <-looking })
-	r := &guaranteeRun{Listener: l, s: s, probes: health, ended: make(chan struct{})}
+	r := &guaranteeRun{Listener: l, s: s, probes: health, numbers: numbers, ended: make(chan struct{})}
 	r.begin()
 	r.awaitReady()
 	return r, met, recent
@@ -118,4 +121,33 @@ func TestLookingAtTheSlotKeepsNoServerFromASmartShutdown(t *testing.T) {
 	if err := s.server.Stop(s.ctx, pgserver.Smart); err != nil {
 		t.Fatalf("smart shutdown: %v", err)
 	}
+}
+
+func TestPositionThatCannotBeWrittenDownIsShownAndCountedOnce(t *testing.T) {
+	s := pgShared(t)
+	s.exec("CREATE TABLE t (id int PRIMARY KEY)")
+	sink := newGuaranteeSink()
+	r, _, _ := s.watched(sink)
+	s.exec("INSERT INTO t VALUES (1)")
+	s.awaitConfirmed(pgoutput.LSN(sink.awaitAccepted(s.ctx, t, 1)[0].ID.LSN()) + 1)
+	readOnly := func(on string) {
+		s.exec("ALTER DATABASE " + quoteIdent(s.db.Name) + " SET default_transaction_read_only = " + on)
+		s.exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() " +
+			"AND backend_type = 'client backend' AND pid <> pg_backend_pid()")
+	}
+	readOnly("on")
+	s.exec("INSERT INTO t VALUES (2)")
+	s.eventually("word of the memory", func() bool { return strings.Contains(r.postgres().Reason, "slot memory cannot be written") })
+	commit := pgoutput.LSN(sink.awaitAccepted(s.ctx, t, 2)[1].ID.LSN())
+	if at := s.confirmed(); at > commit {
+		t.Errorf("the server was told %v, which nobody will remember", at)
+	}
+	want := "problematic_events_total{app=\"test\",kind=\"ack\"} 1\n"
+	if got := scraped(t, r.numbers); !strings.Contains(got, want) {
+		t.Errorf("metrics do not count it once:\n%s", got)
+	}
+	readOnly("off")
+	s.exec("INSERT INTO t VALUES (3)")
+	s.awaitConfirmed(commit + 1)
+	r.awaitReady()
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/walherald/walherald/listener/pgoutput"
+	"github.com/walherald/walherald/metrics"
 )
 
 const (
@@ -167,6 +168,7 @@ func (l *Listener) forgetful(ctx context.Context, s *stream, lsn pgoutput.LSN, e
 		s.fail(errShutdown)
 	case !l.keeper.failing:
 		l.keeper.failing = true
+		l.met.Problem(metrics.ProblemAck)
 		l.health.Blocked("slot memory cannot be written: "+err.Error(), lsn.String())
 		l.log.Warn("slot memory cannot be written, the position is held until it can", "lsn", lsn.String(), "error", err)
 	}

@@ -3,14 +3,17 @@ package listener
 import (
 	"bytes"
 	"encoding/binary"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgproto3"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/walherald/walherald/internal/pgfake"
 	"github.com/walherald/walherald/listener/pgoutput"
+	"github.com/walherald/walherald/metrics"
 )
 
 // Failure 28 of docs/failures.md.
@@ -58,11 +61,23 @@ func TestHostileMessagesEndTheListenerAndConfirmNothing(t *testing.T) {
 			if text := err.Error() + s.log.String(); strings.Contains(text, "SECRET") {
 				t.Errorf("what a row holds is told: %s", text)
 			}
+			want := "problematic_events_total{app=\"test\",kind=\"parse\"} 1\n"
+			if got := scraped(t, s.numbers); !strings.Contains(got, want) {
+				t.Errorf("metrics do not count it:\n%s", got)
+			}
 			s.wantTold(0x10, 0x108)
 			// What had been read in good order is delivered before the end.
 			wantKeys(s.ctx, t, sink, "1", "2")
 		})
 	}
+}
+
+// scraped is what a scrape would get.
+func scraped(t *testing.T, g prometheus.Gatherer) string {
+	t.Helper()
+	answer := httptest.NewRecorder()
+	metrics.MetricsHandler(g).ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
+	return answer.Body.String()
 }
 
 // What is broken below the replication protocol can be the line's fault: the

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
 	"github.com/walherald/walherald/config"
@@ -47,6 +48,8 @@ type fakeSource struct {
 	*pgSource
 	fake *pgfake.Server
 	log  *robustLog
+	// numbers are those of the listener that was started last.
+	numbers *prometheus.Registry
 	// ordinary is what connections are given that are not for replication; to be
 	// set before a listener is started.
 	ordinary pgfake.Step
@@ -75,9 +78,11 @@ func newFake(t testing.TB, sessions ...pgfake.Script) *fakeSource {
 func (s *fakeSource) start(d publisher.Deliverer) *guaranteeRun {
 	s.t.Helper()
 	health := metrics.NewHealth(time.Now)
+	s.numbers = prometheus.NewRegistry()
 	l, err := New(s.cfg, s.db, Deps{
-		Log:    slog.New(slog.NewTextHandler(io.MultiWriter(s.log, s.t.Output()), nil)),
-		Health: health, Outputs: []Output{{Name: "sink", Route: Route{Envelope: format.Walherald{}}, Deliverer: d}},
+		Log:     slog.New(slog.NewTextHandler(io.MultiWriter(s.log, s.t.Output()), nil)),
+		Metrics: metrics.New(s.numbers, "test"),
+		Health:  health, Outputs: []Output{{Name: "sink", Route: Route{Envelope: format.Walherald{}}, Deliverer: d}},
 	})
 	if err != nil {
 		s.t.Fatal(err)

@@ -154,7 +154,7 @@ func (s *stream) takeData(data []byte) error {
 	}
 	x, err := pgoutput.DecodeXLogData(data)
 	if err != nil {
-		return &fatalError{err}
+		return s.unreadable(err)
 	}
 	s.changes.sent = x.ServerTime
 	err = s.changes.handle(x.Data)
@@ -174,13 +174,19 @@ func (s *stream) takeData(data []byte) error {
 	if at == 0 { // the description of a table has no position of its own
 		at = pgoutput.LSN(s.changes.event.LSN)
 	}
-	return fatalf("at %v: %w", at, err)
+	return s.unreadable(fmt.Errorf("at %v: %w", at, err))
+}
+
+// unreadable is the end of a stream that cannot be understood.
+func (s *stream) unreadable(err error) error {
+	s.l.met.Problem(metrics.ProblemParse)
+	return &fatalError{err}
 }
 
 func (s *stream) takeKeepalive(data []byte) error {
 	k, err := pgoutput.DecodeKeepalive(data)
 	if err != nil {
-		return &fatalError{err}
+		return s.unreadable(err)
 	}
 	s.l.serverEnd(k.ServerEnd)
 	if k.ReplyRequested {

@@ -22,12 +22,13 @@ const (
 	ProblemParse ProblemKind = "parse"
 	// ProblemPublish: an attempt to deliver failed.
 	ProblemPublish ProblemKind = "publish"
-	// ProblemAck: a confirmed position could not be told to the server.
+	// ProblemAck: a confirmed position could not be written down, so the server could
+	// not be told it.
 	ProblemAck ProblemKind = "ack"
 	// ProblemOversize: a message larger than its destination takes was skipped.
 	ProblemOversize ProblemKind = "oversize"
-	// ProblemTransactionSize: a change past the largest transaction allowed was
-	// dropped.
+	// ProblemTransactionSize: of a transaction, the changes past the largest number
+	// allowed were dropped.
 	ProblemTransactionSize ProblemKind = "transaction_size"
 	// ProblemParked: a notification was given up and parked.
 	ProblemParked ProblemKind = "parked"

@@ -243,6 +243,7 @@ func (s *service) retryHooks(name string) publisher.RetryHooks {
 			}
 			blocked = true
 			met.Failed()
+			s.met.Problem(metrics.ProblemPublish)
 			s.sight.failed(name, err.Error())
 			component.Blocked(err.Error(), lsn)
 			s.log.Warn("output does not take messages, trying again", "output", name, "lsn", lsn, "again_in", again.Round(time.Millisecond).String(),
