@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/walherald/walherald/listener/pgoutput"
+	"github.com/walherald/walherald/metrics"
 )
 
 // patient is a describer that keeps the server informed while it waits for the
@@ -23,6 +24,7 @@ func (p *patient) describe(ctx context.Context, rel *pgoutput.Relation) (d detai
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		defer metrics.ReportPanic()
 		d, err = p.catalogue.describe(ctx, rel)
 	}()
 	tick := p.s.deafTicker()

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"github.com/walherald/walherald/metrics"
 )
 
 // errPromoted ends a reign.
@@ -64,6 +66,7 @@ func (l *Listener) deliver(ctx context.Context, stopReading context.CancelCauseF
 	var first error
 	for _, o := range l.outputs {
 		running.Go(func() {
+			defer metrics.ReportPanic()
 			if err := o.run(ctx); err != nil {
 				once.Do(func() { first = err })
 				stopReading(err)
@@ -82,8 +85,12 @@ func (l *Listener) deliver(ctx context.Context, stopReading context.CancelCauseF
 func (l *Listener) startKeeping(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
-	running.Go(func() { l.keep(ctx) })
-	running.Go(func() { l.watchSlot(ctx) })
+	for _, f := range []func(context.Context){l.keep, l.watchSlot} {
+		running.Go(func() {
+			defer metrics.ReportPanic()
+			f(ctx)
+		})
+	}
 	return func() {
 		cancel()
 		running.Wait()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/walherald/walherald/listener/pgoutput"
+	"github.com/walherald/walherald/metrics"
 )
 
 // session connects and streams once. It calls established when it streams.
@@ -68,6 +69,7 @@ func (l *Listener) beat() (stop func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
+		defer metrics.ReportPanic()
 		for {
 			select {
 			case <-tick.C:

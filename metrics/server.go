@@ -41,7 +41,7 @@ func Listen(addr string, h http.Handler) (*Server, error) {
 	}
 	s := &Server{listener: listener, grace: shutdownGrace}
 	s.http = &http.Server{
-		Handler:        h,
+		Handler:        reported(h),
 		ReadTimeout:    readTimeout,
 		WriteTimeout:   writeTimeout,
 		IdleTimeout:    idleTimeout,
@@ -49,6 +49,14 @@ func Listen(addr string, h http.Handler) (*Server, error) {
 		ConnState:      s.track,
 	}
 	return s, nil
+}
+
+// reported is h, whose panics, of which net/http ends only the request, are reported.
+func reported(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer ReportPanic()
+		h.ServeHTTP(w, r)
+	})
 }
 
 // Addr returns the address that was bound.

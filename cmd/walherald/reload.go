@@ -9,6 +9,7 @@ import (
 
 	"github.com/walherald/walherald/config"
 	"github.com/walherald/walherald/internal/service"
+	"github.com/walherald/walherald/metrics"
 )
 
 // reloadOnHangup reads the configuration again at each SIGHUP and has the service go on
@@ -20,6 +21,7 @@ func reloadOnHangup(ctx context.Context, path string, log *slog.Logger) (reloads
 	requests, ended := make(chan service.Reload), make(chan struct{})
 	go func() {
 		defer close(ended)
+		defer metrics.ReportPanic()
 		for {
 			select {
 			case <-ctx.Done():

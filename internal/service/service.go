@@ -132,13 +132,17 @@ func (s *service) run(ctx context.Context, l *listener.Listener, servers []*metr
 	var serving sync.WaitGroup
 	for _, srv := range servers {
 		serving.Go(func() {
+			defer metrics.ReportPanic()
 			if err := srv.Serve(serveCtx); err != nil {
 				s.log.Error("probes or metrics are no longer served", "error", err)
 			}
 		})
 	}
 	for _, run := range s.beside {
-		serving.Go(func() { run(serveCtx) })
+		serving.Go(func() {
+			defer metrics.ReportPanic()
+			run(serveCtx)
+		})
 	}
 	err := l.Run(ctx)
 	stopServing()

@@ -14,6 +14,7 @@ import (
 	"github.com/segmentio/kafka-go/protocol/produce"
 	"github.com/segmentio/kafka-go/protocol/rawproduce"
 
+	"github.com/walherald/walherald/metrics"
 	"github.com/walherald/walherald/publisher"
 )
 
@@ -90,7 +91,10 @@ func (p *Publisher) round(ctx context.Context, batch []publisher.Message) {
 	}
 	var all sync.WaitGroup
 	for _, l := range lanes {
-		all.Go(func() { p.drive(ctx, l, batch) })
+		all.Go(func() {
+			defer metrics.ReportPanic()
+			p.drive(ctx, l, batch)
+		})
 	}
 	all.Wait()
 }

@@ -28,7 +28,7 @@ type Options struct {
 	Store Store
 	// Limits bound the requests in a second, those of other destinations included
 	// that share a limit.
-	Limits  []*rate.Limiter
+	Limits []*rate.Limiter
 	// Failed, if set, is told why a delivery was given up in line; from several
 	// goroutines.
 	Failed  func(reason string)

@@ -64,6 +64,7 @@ func (d *Destination) tryDue(ctx context.Context) error {
 	var looking sync.WaitGroup
 	for part := range shares {
 		looking.Go(func() {
+			defer metrics.ReportPanic()
 			for n := parkedLimit; n == parkedLimit && errs[part] == nil; {
 				n, errs[part] = d.look(ctx, Share{part, shares})
 			}

@@ -131,6 +131,7 @@ func (d *Destination) run(ctx context.Context, r *round) error {
 	var workers sync.WaitGroup
 	for range min(d.o.Config.Concurrency, len(lanes)) {
 		workers.Go(func() {
+			defer metrics.ReportPanic()
 			for l := range until(ctx, queue) {
 				more, err := d.step(ctx, l, r.begun)
 				if err != nil {

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/walherald/walherald/metrics"
 	"github.com/walherald/walherald/publisher"
 )
 
@@ -163,7 +164,10 @@ func (p *Publisher) send(ctx context.Context, queues []*queue) error {
 	f := &flight{p: p, queues: queues, created: make(map[string]bool)}
 	var workers sync.WaitGroup
 	for range min(inFlight, len(queues)) {
-		workers.Go(func() { f.work(ctx) })
+		workers.Go(func() {
+			defer metrics.ReportPanic()
+			f.work(ctx)
+		})
 	}
 	workers.Wait()
 	return f.err

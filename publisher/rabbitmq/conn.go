@@ -5,6 +5,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/walherald/walherald/metrics"
 )
 
 // The client hands each message to the socket by a write of its own, and a
@@ -33,7 +35,10 @@ const (
 
 func newBufferedConn(conn net.Conn) *bufferedConn {
 	c := &bufferedConn{Conn: conn, wake: make(chan struct{}, 1), done: make(chan struct{})}
-	go c.carry()
+	go func() {
+		defer metrics.ReportPanic()
+		c.carry()
+	}()
 	return c
 }
 
