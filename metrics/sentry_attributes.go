@@ -2,9 +2,12 @@ package metrics
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -35,6 +38,9 @@ func collect(scopes []scope, r slog.Record) map[string]any {
 func addAttr(fields map[string]any, a slog.Attr) {
 	value := a.Value.Resolve()
 	if value.Kind() != slog.KindGroup {
+		if a.Key == messageKey {
+			return
+		}
 		if a.Key != "" || !value.Equal(slog.Value{}) {
 			fields[a.Key] = plain(value)
 		}
@@ -50,6 +56,19 @@ func addAttr(fields map[string]any, a slog.Attr) {
 	if a.Key != "" && len(into) > 0 {
 		fields[a.Key] = into
 	}
+}
+
+// messageKey is the attribute that names a message by its key, which is data of a row.
+const messageKey = "key"
+
+// withoutKey returns the text of an error without the key of the message that it
+// names, if it says that it does.
+func withoutKey(err error) string {
+	var keyed interface{ MessageKey() []byte }
+	if !errors.As(err, &keyed) {
+		return err.Error()
+	}
+	return strings.ReplaceAll(err.Error(), strconv.Quote(string(keyed.MessageKey())), "…")
 }
 
 // plain returns a resolved value as something that is certain to have a JSON
@@ -81,7 +100,7 @@ func plainAny(x any) (result any) {
 	}()
 	_, marshals := x.(json.Marshaler)
 	if err, ok := x.(error); ok && !marshals {
-		return err.Error()
+		return withoutKey(err)
 	}
 	text, err := json.Marshal(x)
 	if err != nil {

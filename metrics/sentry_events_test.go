@@ -219,3 +219,22 @@ func TestNothingOfTheEnvironmentIsSent(t *testing.T) {
 		}
 	}
 }
+
+// namesKey is an error that says that it names a message's key.
+type namesKey struct{ key string }
+
+func (e namesKey) Error() string {
+	return fmt.Sprintf("publish UPDATE of t with key %q: too large", e.key)
+}
+func (e namesKey) MessageKey() []byte { return []byte(e.key) }
+
+func TestKeysOfMessagesAreNotSent(t *testing.T) {
+	fake := new(fakeSentry)
+	err := namesKey{"carol\n@example.org"}
+	slog.New(newSentryHandler(slog.DiscardHandler, fake, nil)).With("key", err.key).
+		Error("stops", "key", err.key, "error", errors.Join(fmt.Errorf("deliver: %w", err), errors.New("close")), "table", "t")
+	got := fmt.Sprint(fake.events[0].Contexts[attributesContext])
+	if strings.Contains(got, "carol") || !strings.Contains(got, "publish UPDATE of t with key …: too large\nclose") {
+		t.Errorf("sent is %s", got)
+	}
+}

@@ -10,6 +10,7 @@
 package publisher
 
 import (
+	"bytes"
 	"context"
 	"errors"
 )
@@ -70,6 +71,21 @@ func Permanent(err error) error {
 	}
 	return &permanentError{err}
 }
+
+// keyError names a message by its key.
+type keyError struct {
+	key []byte
+	err error
+}
+
+func (e *keyError) Error() string      { return e.err.Error() }
+func (e *keyError) Unwrap() error      { return e.err }
+func (e *keyError) MessageKey() []byte { return e.key }
+
+// NamingKey wraps an error whose text quotes (%q) a message's key, for which the log
+// is the place: the key is data of a row, and leaves the text of what is sent
+// elsewhere ([metrics.NewSentryHandler]).
+func NamingKey(key []byte, err error) error { return &keyError{bytes.Clone(key), err} }
 
 // IsPermanent reports whether trying again cannot mend err: a message the
 // destination will never take, a right that is missing, a name it refuses.

@@ -302,10 +302,10 @@ func (p *Publisher) tooLarge(part *partition, batch []publisher.Message, n, size
 		part.done++
 		return
 	}
-	part.fail(publisher.Permanent(fmt.Errorf(
+	part.fail(publisher.Permanent(publisher.NamingKey(m.Key, fmt.Errorf(
 		"write %s of %s with key %q to %s: message of %d bytes is larger than the topic's max.message.bytes%s: "+
 			"raise it (kafka-configs.sh --alter --topic %s --add-config max.message.bytes=...), exclude a column, set publisher.kafka.compression, or set publisher.oversize: skip",
-		m.Action, m.Table, m.Key, part, size, part.topic.limitText(), part.topic.name)), false)
+		m.Action, m.Table, m.Key, part, size, part.topic.limitText(), part.topic.name))), false)
 }
 
 // explain adds what to do to refusals.

@@ -218,8 +218,8 @@ func (p *Publisher) drop(cause error) {
 
 // oversizeError is permanent: the message will never fit.
 func oversizeError(m *publisher.Message, size, limit int) error {
-	return publisher.Permanent(fmt.Errorf(
+	return publisher.Permanent(publisher.NamingKey(m.Key, fmt.Errorf(
 		"publish %s of %s with key %q: message of %d bytes exceeds the limit of %d bytes of server and stream: "+
 			"raise max_payload (and the stream's max_msg_size), exclude a column, or set publisher.oversize: skip",
-		m.Action, m.Table, m.Key, size, limit))
+		m.Action, m.Table, m.Key, size, limit)))
 }

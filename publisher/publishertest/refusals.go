@@ -2,6 +2,7 @@ package publishertest
 
 import (
 	"context"
+	"errors"
 	"regexp"
 	"strconv"
 	"strings"
@@ -179,6 +180,9 @@ func oversizeStops(t *testing.T, h Harness) {
 	}
 	if !strings.Contains(err.Error(), table) || !saysSize(err.Error(), len(batch[large].Body)) {
 		t.Errorf("the error does not say table %s and about %d bytes: %v", table, len(batch[large].Body), err)
+	}
+	if keyed := (interface{ MessageKey() []byte })(nil); strings.Contains(err.Error(), string(batch[large].Key)) && !errors.As(err, &keyed) {
+		t.Errorf("the error does not say that it names a key, which is data of a row: %v", err)
 	}
 	stored := h.numbers(t)
 	for _, n := range stored {

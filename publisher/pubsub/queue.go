@@ -113,9 +113,9 @@ func (p *Publisher) plan(batch []publisher.Message, trace string) ([]*queue, err
 // tooLarge drops a message that no request can hold, or says why it is the end.
 func (p *Publisher) tooLarge(m *publisher.Message, size int) error {
 	if !p.cfg.SkipOversize {
-		return publisher.Permanent(fmt.Errorf("publish %s of %s with key %q to Pub/Sub topic %s: message of %d bytes exceeds the limit of %d bytes: "+
+		return publisher.Permanent(publisher.NamingKey(shown(m.Key), fmt.Errorf("publish %s of %s with key %q to Pub/Sub topic %s: message of %d bytes exceeds the limit of %d bytes: "+
 			"exclude a column, compress bodies (publisher.bodyCompression), or set publisher.oversize: skip",
-			m.Action, m.Table, shown(m.Key), m.Topic, size, MaxRequestBytes))
+			m.Action, m.Table, shown(m.Key), m.Topic, size, MaxRequestBytes)))
 	}
 	p.log.Warn("Message dropped: larger than Pub/Sub takes", "table", m.Table, "action", m.Action.String(), "key", shown(m.Key),
 		"id", m.ID.String(), "bytes", size, "limit", MaxRequestBytes)

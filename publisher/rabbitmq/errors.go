@@ -21,8 +21,8 @@ var (
 
 // nackError is for a message that a queue refused.
 func nackError(m *publisher.Message, exchange string) error {
-	return fmt.Errorf("%w: %s of %s with key %q: a queue bound to exchange %q refused it, as a full one with x-overflow reject-publish does: "+
-		"see that its consumers keep up, or raise its limit", errNotTaken, m.Action, m.Table, m.Key, exchange)
+	return fmt.Errorf("%w: %s of %s with id %s: a queue bound to exchange %q refused it, as a full one with x-overflow reject-publish does: "+
+		"see that its consumers keep up, or raise its limit", errNotTaken, m.Action, m.Table, m.ID, exchange)
 }
 
 // returnError is for a message that went to no queue.
@@ -37,10 +37,10 @@ func returnError(m *publisher.Message, exchange string, r amqp.Return) error {
 
 // oversizeError is permanent: the message will never fit.
 func oversizeError(m *publisher.Message, limit int) error {
-	return publisher.Permanent(fmt.Errorf(
+	return publisher.Permanent(publisher.NamingKey(m.Key, fmt.Errorf(
 		"publish %s of %s with key %q: message of %d bytes exceeds the broker's limit of %d bytes: "+
 			"raise max_message_size in rabbitmq.conf, exclude a column, or set publisher.oversize: skip",
-		m.Action, m.Table, m.Key, len(m.Body), limit))
+		m.Action, m.Table, m.Key, len(m.Body), limit)))
 }
 
 // sizeLimit returns the largest body the broker takes, if that is why it closed

@@ -279,3 +279,13 @@ func TestConnectionTimeoutOfTheAddressCounts(t *testing.T) {
 		t.Errorf("it took %v", took)
 	}
 }
+
+// What an attempt failed of is shown to whoever asks how walherald does.
+func TestErrorsOfAttemptsHoldNothingOfTheRow(t *testing.T) {
+	m := publisher.Message{ID: publishertest.ID(1), Key: []byte("carol@example.org"), Table: "public.users", Topic: "shop.users"}
+	for _, err := range []error{nackError(&m, "shop"), returnError(&m, "shop", amqp.Return{})} {
+		if strings.Contains(err.Error(), "carol") {
+			t.Errorf("data of a row is in %v", err)
+		}
+	}
+}
