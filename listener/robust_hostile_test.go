@@ -3,6 +3,7 @@ package listener
 import (
 	"bytes"
 	"encoding/binary"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -76,7 +77,7 @@ func TestHostileMessagesEndTheListenerAndConfirmNothing(t *testing.T) {
 func scraped(t *testing.T, g prometheus.Gatherer) string {
 	t.Helper()
 	answer := httptest.NewRecorder()
-	metrics.MetricsHandler(g).ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
+	metrics.MetricsHandler(g).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	return answer.Body.String()
 }
 

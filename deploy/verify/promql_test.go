@@ -69,16 +69,16 @@ func checkLabels(labels []string, under parser.Expr, series map[string][]string)
 func TestExpressionsThatAskForWhatIsNotThereAreFound(t *testing.T) {
 	series := seriesOf(catalogue(t))
 	for text, ok := range map[string]bool{
-		`walherald_lag_seconds > 60`:                                                             true,
-		`walherald_lag_second > 60`:                                                              false,
-		`walherald_output_ready{output="a"} == 0`:                                                true,
-		`walherald_output_ready{destination="a"} == 0`:                                           false,
-		`sum by (output) (walherald_output_ready)`:                                               true,
-		`sum by (rule) (walherald_output_ready)`:                                                 false,
-		`walherald_lag_bytes and on (job) up`:                                                    true,
-		`walherald_lag_bytes and on (app) up`:                                                    false,
-		`walherald_lag_bytes +`:                                                                  false,
-		`walherald_deliver_seconds`:                                                              false,
+		`walherald_lag_seconds > 60`:                   true,
+		`walherald_lag_second > 60`:                    false,
+		`walherald_output_ready{output="a"} == 0`:      true,
+		`walherald_output_ready{destination="a"} == 0`: false,
+		`sum by (output) (walherald_output_ready)`:     true,
+		`sum by (rule) (walherald_output_ready)`:       false,
+		`walherald_lag_bytes and on (job) up`:          true,
+		`walherald_lag_bytes and on (app) up`:          false,
+		`walherald_lag_bytes +`:                        false,
+		`walherald_deliver_seconds`:                    false,
 		`histogram_quantile(.9, sum by (le) (rate(walherald_deliver_seconds_bucket[5m])))`:       true,
 		`histogram_quantile(.9, sum by (le) (rate(walherald_output_held_up_seconds_total[5m])))`: false,
 	} {
