@@ -104,15 +104,6 @@ func (s *service) selection(cfg *config.Config, n config.Notification, d *notifi
 	return selectWith(d.Selector(n.Rules, set, envelope)), nil
 }
 
-// selectionOf makes the selection that a destination's rules would make.
-func selectionOf(cfg *config.Config, n config.Notification, blind func(rule, table, column string)) (selectFunc, error) {
-	set, envelope, err := selectedBy(cfg, n, blind)
-	if err != nil {
-		return nil, err
-	}
-	return selectWith(notifier.NewSelector(set, envelope)), nil
-}
-
 // selectedBy returns what a selection for a destination is made of.
 func selectedBy(cfg *config.Config, n config.Notification, blind func(rule, table, column string)) (*rules.Set, format.Envelope, error) {
 	set, err := rules.New(n.Rules, blind)

@@ -3,6 +3,7 @@ package service
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -94,19 +95,18 @@ func (p *parkingLot) options() ParkedOptions { return ParkedOptions{Log: p.s.log
 
 // List implements console.Parking.
 func (p *parkingLot) List(ctx context.Context, f console.ParkedFilter, limit int) (found []console.Parked, total int, err error) {
-	filter, err := parkingFilter(f)
-	if err != nil {
-		return nil, 0, err
+	if len(f.IDs) > 0 {
+		return nil, 0, errors.New("parked notifications are listed by destination, not by ids")
 	}
-	all, err := ListParked(ctx, p.s.current.Load(), filter, p.options())
+	some, total, err := ListSomeParked(ctx, p.s.current.Load(), f.Destination, limit, p.options())
 	if err != nil {
 		return nil, 0, err
 	}
 	found = []console.Parked{}
-	for i := range all[:min(limit, len(all))] {
-		found = append(found, parkedStatus(&all[i]))
+	for i := range some {
+		found = append(found, parkedStatus(&some[i]))
 	}
-	return found, len(all), nil
+	return found, total, nil
 }
 
 // Retry implements console.Parking.

@@ -47,6 +47,43 @@ func ListParked(ctx context.Context, cfg *config.Config, f parking.Filter, o Par
 	return all, err
 }
 
+// ListSomeParked returns at most limit of the parked deliveries of a destination, or of
+// all if it is empty, and how many there are. An outage can park millions: they must not
+// all come into the memory of the service, which is asked for them meanwhile.
+func ListSomeParked(ctx context.Context, cfg *config.Config, destination string, limit int, o ParkedOptions) (some []parking.Entry, total int, err error) {
+	f := parking.Filter{Destination: destination}
+	if cfg.Notifier.Parking.Store != config.StoreTopic {
+		err = inTable(cfg, func(t *parking.Table) (err error) {
+			f.Limit = limit
+			if some, err = t.List(ctx, f); err != nil {
+				return err
+			}
+			total, err = countParked(ctx, t, destination)
+			return err
+		})
+		return some, max(total, len(some)), err
+	}
+	err = eachInTopic(ctx, cfg, f, o, func(p notifier.Parked) {
+		if total++; total <= limit {
+			e := parking.Entry{Parked: p, Size: len(p.Payload)}
+			e.Payload = nil
+			some = append(some, e)
+		}
+	})
+	return some, total, err
+}
+
+// countParked counts what the table has for a destination, or for all.
+func countParked(ctx context.Context, t *parking.Table, destination string) (n int, err error) {
+	stock, err := t.Stock(ctx)
+	for name, s := range stock {
+		if destination == "" || name == destination {
+			n += s.Number
+		}
+	}
+	return n, err
+}
+
 // GetParked returns an event's parked deliveries that the filter selects, with
 // payloads: one event can be parked for several destinations.
 func GetParked(ctx context.Context, cfg *config.Config, id publisher.ID, f parking.Filter, o ParkedOptions) ([]notifier.Parked, error) {

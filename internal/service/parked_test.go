@@ -148,6 +148,12 @@ func TestRetryTellsOfEachAttemptAndKeepsWhatFailed(t *testing.T) {
 	if err != nil || len(left) != 2 || left[0].Destination != "gone" || left[0].Attempts != 0 || left[1].Reason != "status 400" || left[1].Attempts != 1 {
 		t.Errorf("left are %+v, %v", left, err)
 	}
+	for destination, want := range map[string]int{"": 2, "hook": 1, "nobody": 0} {
+		some, total, err := ListSomeParked(t.Context(), cfg, destination, 1, parkedOptions)
+		if err != nil || total != want || len(some) != min(want, 1) || len(some) > 0 && some[0].Payload != nil {
+			t.Errorf("of %q one of %d is %+v, %v; want one of %d", destination, total, some, err, want)
+		}
+	}
 	if err := r.retry(t.Context(), parking.Filter{Destination: "gone"}, parkedOptions); err == nil {
 		t.Error("a destination that does not exist is no error")
 	}
@@ -234,6 +240,10 @@ func testTopic(t *testing.T, cfg *config.Config) {
 	}
 	if want := []string{"hook 3 7", "mail 3 7", "hook 1 7", "mail 1 7", "hook 2 7", "mail 2 7"}; err != nil || !slices.Equal(listed, want) {
 		t.Errorf("%s: listed %q, %v, want %q", out.Type, listed, err, want)
+	}
+	some, total, err := ListSomeParked(t.Context(), cfg, "mail", 2, parkedOptions)
+	if err != nil || total != 3 || len(some) != 2 || some[1].ID.Ordinal() != 1 || some[1].Size != 7 || some[1].Payload != nil {
+		t.Errorf("%s: two of %d are %+v, %v", out.Type, total, some, err)
 	}
 	one, err := GetParked(t.Context(), cfg, parkedDelivery(t, "", 2).ID, parking.Filter{Destination: "mail"}, parkedOptions)
 	if err != nil || len(one) != 1 || string(one[0].Payload) != `{"n":2}` {

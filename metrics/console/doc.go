@@ -76,7 +76,7 @@ type Options struct {
 // Parking reaches the notifications that could not be delivered. It is safe for
 // concurrent use.
 type Parking interface {
-	// List returns those that the filter selects, at most limit of them, and how many
+	// List returns those of the filter's destination, at most limit of them, and how many
 	// there are in all.
 	List(ctx context.Context, f ParkedFilter, limit int) (found []Parked, total int, err error)
 	// Retry makes one attempt at each that the filter selects, Drop gives them up.

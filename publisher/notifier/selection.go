@@ -9,19 +9,14 @@ import (
 )
 
 // Selector selects the events of one destination, and makes the payloads of those.
+// [Destination.Selector] makes it.
 type Selector struct {
 	rules    *rules.Set
 	envelope format.Envelope
 	// numbers are the destination's numbers of the rules, matched counts the events
-	// that each of them selected; without a destination they are nil.
+	// that each of them selected.
 	numbers []int
 	matched []prometheus.Counter
-}
-
-// NewSelector makes a Selector for who wants to know what would be selected. One whose
-// selections are delivered is made by [Destination.Selector].
-func NewSelector(set *rules.Set, envelope format.Envelope) *Selector {
-	return &Selector{rules: set, envelope: envelope}
 }
 
 // Select prepares the selection of events of one version of a table; topic returns
@@ -57,10 +52,6 @@ func (s *Selection) Append(dst []byte, e *publisher.Event) []byte {
 	if s.failed != nil {
 		failure = s.failed.Error()
 	}
-	rule := s.rule
-	if s.of.numbers != nil {
-		rule = s.of.numbers[s.rule]
-		s.of.matched[s.rule].Inc()
-	}
-	return s.body.Append(appendFrame(dst, rule, failure), e)
+	s.of.matched[s.rule].Inc()
+	return s.body.Append(appendFrame(dst, s.of.numbers[s.rule], failure), e)
 }

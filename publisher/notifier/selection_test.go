@@ -12,7 +12,8 @@ import (
 // An expression can say something else when it is asked again: by the clock, or by the
 // order of a map, which is another at each look.
 func TestWhatWasSelectedOnceHasARuleWhateverTheExpressionSaysNext(t *testing.T) {
-	set, err := rules.New([]config.NamedRule{{Rule: config.Rule{Name: "first", When: `keys(new)[0] == "a"`}, Section: "notifier.rules[0]"}}, nil)
+	first := []config.NamedRule{{Rule: config.Rule{Name: "first", When: `keys(new)[0] == "a"`}, Section: "notifier.rules[0]"}}
+	set, err := rules.New(first, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,7 +22,7 @@ func TestWhatWasSelectedOnceHasARuleWhateverTheExpressionSaysNext(t *testing.T) 
 		t.Fatal(err)
 	}
 	table := &publisher.Table{Schema: "public", Name: "t", Columns: []publisher.Column{{Name: "a", AppendJSON: format.AppendString}, {Name: "b", AppendJSON: format.AppendString}}}
-	selection := NewSelector(set, envelope).Select(table, nil, func(publisher.Action) string { return "public_t" })
+	selection := New(Options{}).Selector(first, set, envelope).Select(table, nil, func(publisher.Action) string { return "public_t" })
 	value := publisher.Value{Kind: publisher.Text, Text: []byte("x")}
 	selected := 0
 	for range 300 {
@@ -36,5 +37,38 @@ func TestWhatWasSelectedOnceHasARuleWhateverTheExpressionSaysNext(t *testing.T) 
 	}
 	if selected == 0 || selected == 300 {
 		t.Errorf("%d of 300 are selected: the test shows nothing", selected)
+	}
+}
+
+// What an old rule selected can still be on its way when others take its place.
+func TestReplacedRulesKeepTheirNamesForWhatIsOnItsWay(t *testing.T) {
+	d := New(Options{})
+	envelope, _, err := format.New(format.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := &publisher.Table{Schema: "public", Name: "t", Columns: []publisher.Column{{Name: "a", AppendJSON: format.AppendString}}}
+	event := &publisher.Event{Action: publisher.Insert, New: []publisher.Value{{Kind: publisher.Text, Text: []byte("x")}}}
+	var batch []publisher.Message
+	for _, name := range []string{"old", "new", "old"} {
+		of := []config.NamedRule{{Rule: config.Rule{Name: name}, Section: "notifier.rules[0]"}}
+		set, err := rules.New(of, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		selection := d.Selector(of, set, envelope).Select(table, nil, func(publisher.Action) string { return "public_t" })
+		if !selection.Selects(event) {
+			t.Fatalf("rule %s selects nothing", name)
+		}
+		batch = append(batch, publisher.Message{Body: selection.Append(nil, event)})
+	}
+	r, err := d.begin(batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"old", "new", "old"} {
+		if got := r.tasks[i].Rule; got != want {
+			t.Errorf("notification %d is one of rule %s, want %s", i, got, want)
+		}
 	}
 }
