@@ -156,6 +156,25 @@ func TestAddressThatIsAskedForAndTakenEndsTheStart(t *testing.T) {
 	}
 }
 
+// The same text means loopback to one key and all interfaces to the other two.
+func TestPortOfThePageThatTheProbesHaveIsNamedWithTheRemedy(t *testing.T) {
+	s, broker := pgserver.Shared(t), natsserver.ForTest(t, natsserver.Options{})
+	for key, text := range map[string]string{
+		"monitoring.promAddr": "monitoring: {promAddr: ':%[1]d', address: ':%[1]d'}\n",
+		"listener.serverPort": "  serverPort: %[1]d\nmonitoring: {address: ':%[1]d'}\n",
+	} {
+		port := freePort(t)
+		d := daemonOf(t, port, source(s, s.TestDatabase(t))+fmt.Sprintf(text, port)+toNATS(broker.URL()))
+		d.start()
+		if code := d.exit(); code != exitError {
+			t.Errorf("exit code %d", code)
+		}
+		if !containsAll(d.log(), "monitoring.address: ", key+" has the port", fmt.Sprintf("0.0.0.0:%d", port)) {
+			t.Errorf("the log is:\n%s", d.log())
+		}
+	}
+}
+
 func TestProfilesAreServedOnlyWhereAskedFor(t *testing.T) {
 	s, broker := pgserver.Shared(t), natsserver.ForTest(t, natsserver.Options{})
 	for asked, code := range map[bool]int{false: http.StatusNotFound, true: http.StatusOK} {

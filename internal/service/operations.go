@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -40,7 +41,24 @@ func (s *service) listen(reg prometheus.Gatherer) ([]*metrics.Server, error) {
 	for _, srv := range servers {
 		s.log.Debug("listening", "address", srv.Addr().String())
 	}
-	return servers, err
+	return servers, s.explainTaken(err)
+}
+
+// explainTaken says more of an address of the page that is taken, where it was this
+// process that took the port on all interfaces: to whoever wrote ":8080" twice both look
+// the same.
+func (s *service) explainTaken(err error) error {
+	host, port, split := net.SplitHostPort(s.cfg.Monitoring.Address)
+	if !errors.Is(err, syscall.EADDRINUSE) || split != nil || host != "" {
+		return err
+	}
+	for key, addr := range map[string]string{"listener.serverPort": probeAddr(s.cfg.Listener.ServerPort), "monitoring.promAddr": s.cfg.Monitoring.PromAddr} {
+		if h, p, split := net.SplitHostPort(addr); split == nil && h == "" && p == port {
+			return fmt.Errorf("%w: %s has the port on all interfaces, and monitoring.address is loopback alone; "+
+				"give it another port, or write 0.0.0.0:%s to serve page and API on all interfaces as well", err, key, port)
+		}
+	}
+	return err
 }
 
 // operationsAddr returns where page and API are served, or nothing. An address without
@@ -141,7 +159,7 @@ func parkingFilter(f console.ParkedFilter) (parking.Filter, error) {
 	for _, text := range f.IDs {
 		id, err := publisher.ParseID(text)
 		if err != nil {
-			return filter, fmt.Errorf("id: %w", err)
+			return filter, fmt.Errorf("%w: ids: %w", console.ErrFilter, err)
 		}
 		filter.IDs = append(filter.IDs, id)
 	}
