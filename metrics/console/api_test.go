@@ -163,6 +163,8 @@ func TestParkingThatFailsSaysWhy(t *testing.T) {
 	th.lot.fail = errors.New("list parked: connection refused")
 	th.want(t, withToken("GET", "/parked", ""), http.StatusBadGateway, "connection refused")
 	th.want(t, withToken("POST", "/parked/retry", `{"all":true}`), http.StatusBadGateway, "connection refused")
+	th.lot.fail = fmt.Errorf("%w: ids: that is none", ErrFilter)
+	th.want(t, withToken("POST", "/parked/drop", `{"ids":["x"]}`), http.StatusBadRequest, "that is none")
 }
 
 func TestWithoutParkingThereIsNothingToList(t *testing.T) {

@@ -37,6 +37,7 @@ package console
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -72,6 +73,9 @@ type Options struct {
 	Parking Parking
 	Log     *slog.Logger
 }
+
+// ErrFilter is in the errors of a Parking that are about the filter it was given.
+var ErrFilter = errors.New("filter makes no sense")
 
 // Parking reaches the notifications that could not be delivered. It is safe for
 // concurrent use.

@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -120,6 +121,10 @@ func (c *Console) hasParking(w http.ResponseWriter) bool {
 }
 
 func (c *Console) parkingFailed(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, ErrFilter) {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
 	c.o.Log.Warn("request about parked notifications failed", "path", r.URL.Path, "error", err, "remote", r.RemoteAddr)
 	refuse(w, http.StatusBadGateway, err.Error())
 }
