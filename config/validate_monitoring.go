@@ -24,8 +24,8 @@ func (ck *checker) monitoring(m *Monitoring) {
 func (ck *checker) tracing(t *Tracing) {
 	if t.Endpoint != "" {
 		u, err := url.Parse(t.Endpoint)
-		ok := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil
-		ck.when(!ok, "monitoring.tracing.endpoint", "must be a URL such as http://collector:4318, without user and password "+
+		ok := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.RawQuery == "" // the log shows it
+		ck.when(!ok, "monitoring.tracing.endpoint", "must be a URL such as http://collector:4318, without user, password and query "+
 			"(headers are set by OTEL_EXPORTER_OTLP_HEADERS)")
 	}
 	ck.when(math.IsNaN(t.Ratio) || t.Ratio < 0 || t.Ratio > 1, "monitoring.tracing.ratio", "must be from 0 to 1")

@@ -165,6 +165,7 @@ func TestEveryRuleIsReportedAtItsPath(t *testing.T) {
 		{"page nowhere", func(c *Config) { c.Monitoring.Address = AddressOff }, ""},
 		{"short token", func(c *Config) { c.Monitoring.Token = "short" }, "monitoring.token: must have at least 16 characters"},
 		{"no series", func(c *Config) { c.Monitoring.MaxSeries = 0 }, "monitoring.maxSeries: must be at least 1"},
+		{"traces to a URL with a token", func(c *Config) { c.Monitoring.Tracing.Endpoint = "http://collector:4318/?token=hunter2" }, "monitoring.tracing.endpoint: must be a URL"},
 		{"traces to no URL", func(c *Config) { c.Monitoring.Tracing.Endpoint = "collector:4318" }, "monitoring.tracing.endpoint: must be a URL"},
 		{"too many traces", func(c *Config) { c.Monitoring.Tracing.Ratio = 2 }, "monitoring.tracing.ratio: must be from 0 to 1"},
 		{"metrics on IPv6", func(c *Config) { c.Monitoring.PromAddr = "[::1]:2112" }, ""},
