@@ -264,7 +264,7 @@ func (d *daemon) addsUp(changes float64) {
 		`walherald_lag_seconds{app="walherald"}`: 0, `walherald_window_bytes{app="walherald"}`: 0,
 		`walherald_oldest_unconfirmed_seconds{app="walherald",output="nats"}`: 0,
 		`walherald_output_window_events{app="walherald",output="nats"}`:       0, `walherald_output_window_bytes{app="walherald",output="nats"}`: 0,
-		`walherald_output_ready{app="walherald",output="nats"}`: 1, `walherald_slot_status{app="walherald",status="reserved"}`: 1,
+		`walherald_output_ready{app="walherald",output="nats"}`: 1, `walherald_source_ready{app="walherald"}`: 1,
 	} {
 		if got, there := series[name]; !there || got != want {
 			d.t.Errorf("%s is %v (there: %v), want %v", name, got, there, want)
@@ -272,8 +272,10 @@ func (d *daemon) addsUp(changes float64) {
 	}
 	// What walherald itself writes to the log while nothing happens, the slot's memory,
 	// is told when there is enough of it or after a while.
-	eventually(d.t, "hardly any lag at rest", func(context.Context) (bool, error) {
-		return d.metric(`walherald_lag_bytes{app="walherald"}`) < 1<<10, nil
+	eventually(d.t, "hardly any lag at rest, and a slot that is well", func(context.Context) (bool, error) {
+		series = d.scrape()
+		lag, known := series[`walherald_lag_bytes{app="walherald"}`]
+		return known && lag < 1<<10 && series[`walherald_slot_status{app="walherald",status="reserved"}`] == 1, nil
 	})
 }
 

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -99,7 +98,7 @@ func changesOf(n int) int {
 
 // writer makes the transactions 1, 2, 3...
 type writer struct {
-	committed atomic.Int64
+	committed int
 	running   sync.WaitGroup
 	stop      context.CancelFunc
 	err       error
@@ -128,16 +127,17 @@ func (w *writer) run(ctx context.Context, dsn string) error {
 			INSERT INTO other SELECT %[1]d, generate_series(1, %[2]d)`, n, changesOf(n)-1)); err != nil {
 			return err
 		}
-		w.committed.Store(int64(n))
+		w.committed = n
 	}
 	return nil
 }
 
-// more waits until that many more transactions have been committed.
-func (w *writer) more(t *testing.T, n int64) {
-	t.Helper()
-	until := w.committed.Load() + n
-	eventually(t, "more transactions", func(context.Context) (bool, error) { return w.committed.Load() >= until, nil })
+// reads waits until that many more transactions have been read.
+func (d *daemon) reads(n float64) {
+	d.t.Helper()
+	const series = `walherald_transactions_total{app="walherald"}`
+	until := d.metric(series) + n
+	eventually(d.t, "more transactions", func(context.Context) (bool, error) { return d.metric(series) >= until, nil })
 }
 
 // end stops the writer and returns how many transactions it has made.
@@ -148,7 +148,7 @@ func (w *writer) end(t *testing.T) int {
 	if w.err != nil {
 		t.Fatal(w.err)
 	}
-	return int(w.committed.Load())
+	return w.committed
 }
 
 // came is what a stream holds of the writer's transactions.
@@ -220,10 +220,10 @@ func TestReloadsUnderLoadKeepTheSlotLoseNothingAndCutNoTransaction(t *testing.T)
 	pid := value[int](t, dsn, holder, db)
 	w := startWriter(t, dsn)
 	for i := range reloads {
-		w.more(t, 20)
+		d.reads(20)
 		d.reload([]string{both, alone}[i%2], reloadsApplied)
 	}
-	w.more(t, 20)
+	d.reads(20)
 	transactions := w.end(t)
 	awaitConfirmed(t, d, dsn, db)
 
