@@ -9,10 +9,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/walherald/walherald/config"
 )
@@ -50,7 +52,9 @@ with 1.`,
 func healthcheck(ctx context.Context, path string) error {
 	cfg, err := config.Load(path)
 	if err != nil {
-		return err
+		if cfg = brokenAddresses(path); cfg == nil {
+			return err
+		}
 	}
 	addr, err := healthAddr(cfg)
 	if err != nil {
@@ -74,6 +78,31 @@ func healthcheck(ctx context.Context, path string) error {
 		return fmt.Errorf("ask for health: /healthz at %s answers %s: %s", addr, resp.Status, cmp.Or(string(bytes.TrimSpace(body)), "nothing"))
 	}
 	return nil
+}
+
+// brokenAddresses looks in a configuration that cannot be used for where /healthz is
+// served; nil if it does not say. The file may have been changed under a service that
+// runs well, and that nobody should end for it.
+func brokenAddresses(path string) *config.Config {
+	var file struct {
+		Listener struct {
+			ServerPort int `yaml:"serverPort"`
+		} `yaml:"listener"`
+		Monitoring struct {
+			Address string `yaml:"address"`
+		} `yaml:"monitoring"`
+	}
+	text, err := os.ReadFile(path)
+	if err != nil || yaml.Unmarshal(text, &file) != nil {
+		return nil
+	}
+	cfg := config.Default()
+	cfg.Listener.ServerPort = file.Listener.ServerPort
+	if port, err := strconv.Atoi(os.Getenv("WAL_LISTENER_SERVERPORT")); err == nil {
+		cfg.Listener.ServerPort = port
+	}
+	cfg.Monitoring.Address = cmp.Or(os.Getenv("WAL_MONITORING_ADDRESS"), file.Monitoring.Address, cfg.Monitoring.Address)
+	return &cfg
 }
 
 // healthAddr returns where the configuration serves /healthz, as reached from the

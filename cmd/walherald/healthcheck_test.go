@@ -66,6 +66,11 @@ func TestHealthcheckEndsAsTheAnswerIs(t *testing.T) {
 		}
 	}
 	expect(exitOK)
+	// The service goes on by the configuration that it was started with.
+	if err := os.WriteFile(path, []byte(content+"listner: {}\ntags: ${nothing}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	expect(exitOK)
 	status.Store(http.StatusServiceUnavailable)
 	expect(exitError, "503", `{"alive":false}`)
 	server.Close()
