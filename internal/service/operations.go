@@ -129,6 +129,7 @@ func (p *parkingLot) List(ctx context.Context, f console.ParkedFilter, limit int
 
 // Retry implements console.Parking.
 func (p *parkingLot) Retry(ctx context.Context, f console.ParkedFilter) (r console.ParkedResult, err error) {
+	defer p.s.countAgain()
 	filter, err := parkingFilter(f)
 	if err != nil {
 		return r, err
@@ -146,6 +147,7 @@ func (p *parkingLot) Retry(ctx context.Context, f console.ParkedFilter) (r conso
 
 // Drop implements console.Parking.
 func (p *parkingLot) Drop(ctx context.Context, f console.ParkedFilter) (r console.ParkedResult, err error) {
+	defer p.s.countAgain()
 	filter, err := parkingFilter(f)
 	if err != nil {
 		return r, err

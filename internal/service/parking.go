@@ -85,9 +85,21 @@ func (s *service) lookAfter(ctx context.Context, table *parking.Table, all []con
 			s.log.Warn("parked notifications cannot be counted, trying again", "error", err)
 		}
 		failing = err != nil
-		if publisher.Sleep(ctx, stockInterval) != nil {
+		select {
+		case <-time.After(stockInterval):
+		case <-s.recount:
+		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// countAgain has what is parked counted at once: whoever has just retried or dropped
+// some looks at what is left.
+func (s *service) countAgain() {
+	select {
+	case s.recount <- struct{}{}:
+	default: // it is about to be
 	}
 }
 

@@ -77,6 +77,7 @@ func newService(cfg *config.Config, o Options, reg prometheus.Registerer) *servi
 	s := &service{
 		cfg: cfg, opts: o, log: o.Log, level: o.Level, started: time.Now(),
 		met: metrics.New(reg, app), health: metrics.NewHealth(time.Now), recent: metrics.NewRecent(),
+		recount: make(chan struct{}, 1),
 	}
 	if s.level == nil {
 		s.level = new(slog.LevelVar)
@@ -107,6 +108,8 @@ type service struct {
 	// listener's outputs.
 	outs     []runningOutput
 	destined []*destined
+	// recount asks for what is parked to be counted at once.
+	recount chan struct{}
 	// beside is what runs as long as the listener does.
 	beside []func(context.Context)
 	// blinded holds rule, table and column of what blind has told.
