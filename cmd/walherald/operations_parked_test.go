@@ -84,6 +84,11 @@ func TestParkedIsTriedAgainAndDroppedByRequestsThatShowTheToken(t *testing.T) {
 	// The webhook does not take it yet, and then it does.
 	d.want(http.StatusOK, []string{`"done":0`, `"failed":1`, "503"}, http.MethodPost, "/parked/retry", one, bearer()...)
 	d.listed(4)
+	stock := func(n float64) {
+		t.Helper()
+		d.awaitStatus(fmt.Sprint(n, " to be counted"), func(s console.Status) bool { return out(s, "hook").Parked == n })
+	}
+	stock(4)
 	hook.SetAnswer(nil)
 	before := hook.Count()
 	d.want(http.StatusOK, []string{`"done":1`, `"failed":0`}, http.MethodPost, "/parked/retry", one, bearer()...)
@@ -97,6 +102,7 @@ func TestParkedIsTriedAgainAndDroppedByRequestsThatShowTheToken(t *testing.T) {
 	}
 	d.want(http.StatusOK, []string{`"done":1`}, http.MethodPost, "/parked/retry", `{"destination":"hook"}`, bearer()...)
 	d.listed(0)
+	stock(0)
 	if n := value[int](t, dsn, "SELECT count(*)::int FROM walherald.parked"); n != 0 {
 		t.Errorf("%d rows are in the table", n)
 	}
