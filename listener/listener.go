@@ -193,6 +193,7 @@ func (l *Listener) begun() {
 	}
 	outputs := l.outputs
 	l.shown.Store(&outputs)
+	l.met.Server(0) // another timeline's end is further on or not, that says nothing
 }
 
 // show shows what the windows hold.

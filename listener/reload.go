@@ -44,7 +44,7 @@ func (l *Listener) Reload(ctx context.Context, cfg config.Listener, routes []Rou
 		return err
 	case <-ctx.Done():
 		if l.reloading.CompareAndSwap(re, nil) {
-			return fmt.Errorf("reload: not applied before the open transaction ended: %w", ctx.Err())
+			return fmt.Errorf("reload: a transaction is still open, or the slot is being made: %w", ctx.Err())
 		}
 		return <-re.applied // which has begun
 	}

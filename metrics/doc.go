@@ -17,7 +17,8 @@
 //	confirmed_lsn_bytes  the lowest position that all outputs have confirmed
 //	flushed_lsn_bytes    what the server was told: it may forget up to there
 //	lag_bytes            server minus flushed: the log that has to be kept
-//	lag_seconds          age of the oldest commit that an output has not confirmed
+//	lag_seconds          age of the oldest commit that an output has not confirmed, or
+//	                     for how long the log could not be read
 //
 // Positions are in bytes, so differences are distances. They are 0 until known, and
 // exact up to 2^53 bytes of log. What else is known of source and process:

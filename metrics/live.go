@@ -1,6 +1,8 @@
 package metrics
 
 import (
+	"math"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -34,7 +36,7 @@ func (m *Metrics) Refresh() {
 	for _, f := range refresh {
 		f()
 	}
-	oldest := 0.0
+	oldest := m.log.unread.seconds()
 	for _, o := range outputs {
 		oldest = max(oldest, o.age())
 	}
@@ -57,6 +59,7 @@ func (m *Metrics) ShowHealth(h *Health, source string) {
 		for _, c := range h.Report().Components {
 			switch {
 			case c.Name == source:
+				m.log.unread.set(c)
 				m.log.sourceReady.Set(one(c.Ready))
 				m.log.standby.Set(one(c.Standby))
 			default:
@@ -64,6 +67,28 @@ func (m *Metrics) ShowHealth(h *Health, source string) {
 			}
 		}
 	})
+}
+
+// unread is for how long nothing could be read although nobody else does: what was
+// committed meanwhile is as old as that, and in no window.
+type unread struct{ bits atomic.Uint64 }
+
+func (u *unread) set(source ComponentReport) {
+	seconds := 0.0
+	if !source.Ready && !source.Standby {
+		seconds = source.Seconds
+	}
+	u.bits.Store(math.Float64bits(seconds))
+}
+
+func (u *unread) seconds() float64 { return math.Float64frombits(u.bits.Load()) }
+
+// LagSeconds returns what the gauge of that name showed last.
+func (m *Metrics) LagSeconds() float64 {
+	if m == nil {
+		return 0
+	}
+	return Value(m.log.lagSeconds)
 }
 
 func one(yes bool) float64 {

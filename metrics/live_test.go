@@ -102,7 +102,7 @@ func TestWhatIsNotKnownOfTheSlotHasNoSeries(t *testing.T) {
 func TestHealthIsShownAsNumbers(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	m := New(reg, "a")
-	h, _ := newTestHealth()
+	h, clock := newTestHealth()
 	m.ShowHealth(h, "postgres")
 	h.Component("postgres").Standby("slot is in use")
 	h.Component("nats").Ready()
@@ -110,6 +110,12 @@ func TestHealthIsShownAsNumbers(t *testing.T) {
 	wantLines(t, scrape(t, m.Gatherer(reg)),
 		`walherald_source_ready{app="a"} 0`, `walherald_standby{app="a"} 1`,
 		`walherald_output_ready{app="a",output="nats"} 1`, `walherald_output_ready{app="a",output="kafka"} 0`)
+	if lag := testutil.ToFloat64(m.log.lagSeconds); lag != 0 {
+		t.Errorf("a standby is %v s behind", lag)
+	}
+	h.Component("postgres").Blocked("connection refused", "")
+	clock.advance(90 * time.Second)
+	wantLines(t, scrape(t, m.Gatherer(reg)), `walherald_lag_seconds{app="a"} 90`)
 	h.Component("postgres").Ready()
 	wantLines(t, scrape(t, m.Gatherer(reg)), `walherald_source_ready{app="a"} 1`, `walherald_standby{app="a"} 0`)
 }

@@ -34,6 +34,7 @@ type logGauges struct {
 	server, received, confirmed, flushed position
 	lagBytes, lagSeconds                 prometheus.Gauge
 	sourceReady, standby                 prometheus.Gauge
+	unread                               *unread
 }
 
 // position is a place in the log and the gauge that shows it. The gauge, a float,
@@ -56,7 +57,8 @@ func newLogGauges(f factory) logGauges {
 		confirmed:   at("confirmed_lsn_bytes", "Lowest position that all outputs have confirmed, in bytes."),
 		flushed:     at("flushed_lsn_bytes", "Position that the server was told: it may forget its log up to there, in bytes."),
 		lagBytes:    f.gauge("lag_bytes", "Log between the position that the server was told and its end."),
-		lagSeconds:  f.gauge("lag_seconds", "Age of the oldest commit that an output has not confirmed; 0 if all have confirmed everything."),
+		lagSeconds:  f.gauge("lag_seconds", "Age of the oldest commit that an output has not confirmed, or for how long the log could not be read; 0 if all have confirmed everything."),
+		unread:      new(unread),
 		sourceReady: f.gauge("source_ready", "1 while the log is being read."),
 		standby:     f.gauge("standby", "1 while another process reads the slot and this one waits to take its place."),
 	}

@@ -123,10 +123,6 @@ var situations = []situation{
 		`walherald_slot_retained_bytes`: "11000000000x120", `walherald_slot_safe_bytes`: "-1000000000x120",
 		`walherald_slot_status{status="reserved"}`: "0x120", `walherald_slot_status{status="unreserved"}`: "1x120",
 	}},
-	{name: "lost a while ago", alerts: []string{"WalheraldSlotLost"}, series: map[string]string{
-		`walherald_slot_retained_bytes`: "", `walherald_slot_safe_bytes`: "", `walherald_slot_status{status="reserved"}`: "",
-		`walherald_slot_status{status="lost"}`: "0x110 1x1 stale",
-	}},
 	{name: "much log and no bound", alerts: []string{"WalheraldSlotRetainsMuch"}, series: map[string]string{
 		`walherald_slot_retained_bytes`: "20000000000x120", `walherald_slot_safe_bytes`: "",
 	}},
@@ -145,7 +141,6 @@ var situations = []situation{
 	{name: "one output holds reading up", alerts: []string{"WalheraldWindowHeldUp"}, series: map[string]string{`walherald_output_held_up_seconds_total{output="stream"}`: "0+40x120"}},
 	{name: "a change too large", alerts: []string{"WalheraldChangesDropped"}, series: map[string]string{`problematic_events_total{kind="oversize"}`: "1x110 2x10"}},
 	{name: "a transaction too large", alerts: []string{"WalheraldChangesDropped"}, series: map[string]string{`problematic_events_total{kind="transaction_size"}`: "0x110 90x10"}},
-	{name: "a message nobody can read", alerts: []string{"WalheraldProblems"}, series: map[string]string{`problematic_events_total{kind="parse"}`: "0x110 1x10"}},
 	{name: "a position the server is not told", alerts: []string{"WalheraldProblems"}, series: map[string]string{`problematic_events_total{kind="ack"}`: "0x110 1x10"}},
 
 	{name: "destination down", alerts: []string{"WalheraldCircuitOpen", "WalheraldNotificationsParked"}, series: map[string]string{

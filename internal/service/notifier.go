@@ -56,6 +56,7 @@ func (s *service) destinations(ctx context.Context) ([]listener.Output, error) {
 		o := notifier.Options{
 			Config: n, Sender: sender, Limits: limits.of(&n.Destination), Log: s.log,
 			Metrics: s.met.Destination(n.Name), Health: s.health.Component(n.Name),
+			Active: func() bool { return s.health.Report().Status != metrics.StatusStandby },
 			Failed: func(reason string) { s.sight.failed(n.Name, reason) },
 		}
 		if n.OnFailure == config.OnFailurePark {
@@ -63,7 +64,9 @@ func (s *service) destinations(ctx context.Context) ([]listener.Output, error) {
 		}
 		d := notifier.New(o)
 		s.open = append(s.open, &output{deliverer: d})
+		s.made.Lock()
 		s.destined = append(s.destined, &destined{Destination: d, name: n.Name, kind: n.Type, met: o.Metrics})
+		s.made.Unlock()
 		selection, err := s.selection(s.cfg, n, d)
 		if err != nil {
 			return nil, err

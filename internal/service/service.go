@@ -58,18 +58,22 @@ func Run(ctx context.Context, cfg *config.Config, o Options) (err error) {
 	}
 	defer s.stopTracing(ctx)
 	defer func() { err = errors.Join(err, s.close()) }()
-	l, err := s.listener(ctx)
+	// Before the outputs: an embedded server can take its time to read its store, and a
+	// process that answers nobody meanwhile would be taken for dead.
+	servers, err := s.listen(reg)
 	if err != nil {
 		return err
 	}
-	servers, err := s.listen(reg)
+	serve := s.serve(ctx, servers)
+	defer serve.stop()
+	l, err := s.listener(ctx)
 	if err != nil {
 		return err
 	}
 	if o.Reloads != nil {
 		s.beside = append(s.beside, func(ctx context.Context) { s.reloads(ctx, l) })
 	}
-	return s.run(ctx, l, servers)
+	return s.run(ctx, l, serve)
 }
 
 // newService makes a service without outputs.
@@ -105,7 +109,8 @@ type service struct {
 	tracer  *metrics.Tracer // nil if nothing is traced
 	open    []*output
 	// outs are the publishers and destined the destinations, in the order of the
-	// listener's outputs.
+	// listener's outputs. While they are made, whoever looks needs made.
+	made     sync.Mutex
 	outs     []runningOutput
 	destined []*destined
 	// recount asks for what is parked to be counted at once.
@@ -125,31 +130,51 @@ func (s *service) close() error {
 	return errors.Join(errs...)
 }
 
-// run runs the listener; the HTTP servers live as long as it does.
-func (s *service) run(ctx context.Context, l *listener.Listener, servers []*metrics.Server) error {
-	defer context.AfterFunc(ctx, func() {
-		s.health.Stopping()
-		s.log.Info("stopping: nothing more is read, what was read is delivered", "bound", s.cfg.Listener.DrainTimeout.String())
-	})()
-	serveCtx, stopServing := context.WithCancel(context.WithoutCancel(ctx))
-	var serving sync.WaitGroup
+// serving is what runs until it is stopped.
+type serving struct {
+	ctx     context.Context
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+}
+
+func (s *serving) stop() {
+	s.cancel()
+	s.running.Wait()
+}
+
+func (s *serving) run(do func(context.Context)) {
+	s.running.Go(func() {
+		defer metrics.ReportPanic()
+		do(s.ctx)
+	})
+}
+
+// serve lets the HTTP servers answer. They go on after ctx has ended, until they are
+// stopped.
+func (s *service) serve(ctx context.Context, servers []*metrics.Server) *serving {
+	all := new(serving)
+	all.ctx, all.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	for _, srv := range servers {
-		serving.Go(func() {
-			defer metrics.ReportPanic()
-			if err := srv.Serve(serveCtx); err != nil {
+		all.run(func(ctx context.Context) {
+			if err := srv.Serve(ctx); err != nil {
 				s.log.Error("probes or metrics are no longer served", "error", err)
 			}
 		})
 	}
+	return all
+}
+
+// run runs the listener and what is beside it; the HTTP servers live as long as they do.
+func (s *service) run(ctx context.Context, l *listener.Listener, beside *serving) error {
+	defer context.AfterFunc(ctx, func() {
+		s.health.Stopping()
+		s.log.Info("stopping: nothing more is read, what was read is delivered", "bound", s.cfg.Listener.DrainTimeout.String())
+	})()
 	for _, run := range s.beside {
-		serving.Go(func() {
-			defer metrics.ReportPanic()
-			run(serveCtx)
-		})
+		beside.run(run)
 	}
 	err := l.Run(ctx)
-	stopServing()
-	serving.Wait()
+	beside.stop()
 	return err
 }
 
@@ -183,7 +208,9 @@ func (s *service) output(ctx context.Context, cfg config.Output) (listener.Outpu
 	}
 	s.open = append(s.open, out)
 	running := runningOutput{config: cfg, topicName: out.topicName}
+	s.made.Lock()
 	s.outs = append(s.outs, running)
+	s.made.Unlock()
 	r, err := running.route(s.cfg, cfg)
 	if err != nil {
 		return listener.Output{}, err

@@ -62,22 +62,15 @@ func (s *service) status() console.Status {
 		Outputs: []console.Output{}, Rules: s.rules(cfg), Events: s.events(),
 	}
 	at := s.met.Positions()
+	s.made.Lock()
+	defer s.made.Unlock()
 	for _, out := range s.outs {
 		st.Outputs = append(st.Outputs, s.publisherStatus(out.config, at, states[out.config.Name]))
-		st.Source.LagSeconds = max(st.Source.LagSeconds, age(st.Outputs[len(st.Outputs)-1]))
 	}
 	for _, d := range s.destined {
 		st.Outputs = append(st.Outputs, s.destinationStatus(d, at, states[d.name]))
-		st.Source.LagSeconds = max(st.Source.LagSeconds, age(st.Outputs[len(st.Outputs)-1]))
 	}
 	return st
-}
-
-func age(o console.Output) float64 {
-	if o.Oldest == nil {
-		return 0
-	}
-	return o.Oldest.Seconds
 }
 
 func (s *service) source(cfg *config.Config, state console.State) console.Source {
@@ -87,7 +80,7 @@ func (s *service) source(cfg *config.Config, state console.State) console.Source
 		Address: net.JoinHostPort(cfg.Database.Host, strconv.Itoa(cfg.Database.Port)), Database: cfg.Database.Name,
 		Slot: cfg.Listener.SlotName, Publication: cfg.Listener.Publication.Name,
 		ServerLSN: position(at.Server), ReceivedLSN: position(at.Received), ConfirmedLSN: position(at.Confirmed), FlushedLSN: position(at.Flushed),
-		LagBytes:     float64(at.Lag()),
+		LagBytes: float64(at.Lag()), LagSeconds: s.met.LagSeconds(),
 		Transactions: read.Transactions, Changes: read.Changes, Filtered: s.met.FilteredTotal(), Reconnects: read.Reconnects,
 		WindowBytes: read.WindowBytes, WindowLimitBytes: read.WindowLimit,
 	}

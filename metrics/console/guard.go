@@ -82,18 +82,20 @@ func (c *Console) withToken(next http.Handler) http.Handler {
 			refuse(w, http.StatusForbidden, "requests that another site causes are refused")
 		case c.o.Token == "":
 			refuse(w, http.StatusForbidden, "this is off: it takes a token, and monitoring.token is not set")
+		case hasToken(r, c.o.Token):
+			// First of all: who has it is not to wait for others at the same address, as
+			// behind a proxy. What keeps it from being guessed is its length.
+			next.ServeHTTP(w, r)
 		case c.guesses.tooMany(from):
 			w.Header().Set("Retry-After", "60")
 			refuse(w, http.StatusTooManyRequests, "too many wrong tokens from this address: wait a minute")
-		case !hasToken(r, c.o.Token):
+		default:
 			if r.Header.Get("Authorization") != "" {
 				c.guesses.wrong(from)
 				c.o.Log.Warn("request with a wrong token", "path", r.URL.Path, "remote", r.RemoteAddr)
 			}
 			w.Header().Set("WWW-Authenticate", `Bearer realm="walherald"`)
 			refuse(w, http.StatusUnauthorized, "the token (monitoring.token) is missing or wrong: send it as Authorization: Bearer TOKEN")
-		default:
-			next.ServeHTTP(w, r)
 		}
 	})
 }

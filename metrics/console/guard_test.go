@@ -118,15 +118,16 @@ func TestGuessingIsSlowedDownForWhoGuesses(t *testing.T) {
 	for range maxGuesses {
 		th.want(t, wrong, http.StatusUnauthorized, "wrong")
 	}
-	w := th.want(t, withToken("POST", "/debug/on", ""), http.StatusTooManyRequests, "wait a minute")
+	w := th.want(t, wrong, http.StatusTooManyRequests, "wait a minute")
 	if w.Header().Get("Retry-After") == "" {
 		t.Error("there is no Retry-After")
 	}
 	if th.guesses.tooMany("192.0.2.77") {
 		t.Error("another address has to wait as well")
 	}
+	th.want(t, withToken("POST", "/debug/on", ""), http.StatusOK, "debug") // whoever has the token
 	now = now.Add(time.Minute)
-	th.want(t, withToken("POST", "/debug/on", ""), http.StatusOK, "debug")
+	th.want(t, wrong, http.StatusUnauthorized, "wrong")
 }
 
 func TestMemoryOfGuessesIsBounded(t *testing.T) {

@@ -56,7 +56,8 @@ type Source struct {
 	ConfirmedLSN string `json:"confirmedLSN"`
 	FlushedLSN   string `json:"flushedLSN"`
 	// LagBytes is the log from FlushedLSN to ServerLSN; LagSeconds the age of the
-	// oldest commit that an output has not confirmed, 0 if there is none.
+	// oldest commit that an output has not confirmed, or for how long the log could not
+	// be read; 0 if there is no such thing.
 	LagBytes   float64 `json:"lagBytes"`
 	LagSeconds float64 `json:"lagSeconds"`
 	// RetainedBytes is the log that the server keeps because of the slot, SafeBytes how

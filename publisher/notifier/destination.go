@@ -29,6 +29,9 @@ type Options struct {
 	// Limits bound the requests in a second, those of other destinations included
 	// that share a limit.
 	Limits []*rate.Limiter
+	// Active, if set, says whether parked deliveries are tried: a process that stands by
+	// leaves them to the one that works, whose limits they count in.
+	Active func() bool
 	// Failed, if set, is told why a delivery was given up in line; from several
 	// goroutines.
 	Failed  func(reason string)

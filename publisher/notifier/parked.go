@@ -38,7 +38,10 @@ func (d *Destination) Run(ctx context.Context) {
 	}
 	failing := false
 	for {
-		err := d.tryDue(ctx)
+		var err error
+		if d.o.Active == nil || d.o.Active() {
+			err = d.tryDue(ctx)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return
