@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go/jetstream"
@@ -90,11 +92,14 @@ CREATE TABLE other (n bigint, i int, PRIMARY KEY (n, i));`
 
 // changesOf is how many rows of other the transaction n has; sometimes many.
 func changesOf(n int) int {
-	if n%15 == 7 {
-		return 3000
+	if n%10 == 7 {
+		return 1000
 	}
 	return 2 + n*7%40
 }
+
+// writerRest is the longest pause between two transactions of a writer.
+const writerRest = 20 * time.Millisecond
 
 // writer makes the transactions 1, 2, 3...
 type writer struct {
@@ -104,16 +109,16 @@ type writer struct {
 	err       error
 }
 
-func startWriter(t *testing.T, dsn string) *writer {
+func startWriter(t *testing.T, rng *rand.Rand, dsn string) *writer {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	w := &writer{stop: stop}
-	w.running.Go(func() { w.err = w.run(ctx, dsn) })
+	w.running.Go(func() { w.err = w.run(ctx, rng, dsn) })
 	t.Cleanup(func() { stop(); w.running.Wait() })
 	return w
 }
 
-func (w *writer) run(ctx context.Context, dsn string) error {
+func (w *writer) run(ctx context.Context, rng *rand.Rand, dsn string) error {
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*patience)
 	defer cancel()
 	conn, err := pgx.Connect(within, dsn)
@@ -128,6 +133,7 @@ func (w *writer) run(ctx context.Context, dsn string) error {
 			return err
 		}
 		w.committed = n
+		pause(ctx, rng, writerRest) // or a machine that is busy would read it for a long time
 	}
 	return nil
 }
@@ -218,12 +224,12 @@ func TestReloadsUnderLoadKeepTheSlotLoseNothingAndCutNoTransaction(t *testing.T)
 	d.awaitReady()
 	const holder = "SELECT active_pid FROM pg_replication_slots WHERE slot_name = $1"
 	pid := value[int](t, dsn, holder, db)
-	w := startWriter(t, dsn)
+	w := startWriter(t, dice(t), dsn)
 	for i := range reloads {
-		d.reads(20)
+		d.reads(10)
 		d.reload([]string{both, alone}[i%2], reloadsApplied)
 	}
-	d.reads(20)
+	d.reads(10)
 	transactions := w.end(t)
 	awaitConfirmed(t, d, dsn, db)
 
