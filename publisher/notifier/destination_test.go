@@ -182,11 +182,12 @@ func TestDestinationThatIsDownIsNotTriedWhileItsCircuitIsOpen(t *testing.T) {
 			return errUnavailable
 		}
 		d := destination(s, store, nil)
-		// 8 at once fail, each after 3 attempts; some begin anew before the fifth has failed.
+		// 8 at once fail, each after 3 attempts; some begin anew before the fifth has failed,
+		// and what still sleeps then makes no third one.
 		deliver(t, d, messages(100, ownKeys))
 		tried, start := s.count(), time.Now()
-		if tried < 24 || tried > 28 || len(store.parked) != 100 {
-			t.Fatalf("%d requests and %d parked before the circuit is open, want 24 to 28 and 100", tried, len(store.parked))
+		if tried < 21 || tried > 28 || len(store.parked) != 100 {
+			t.Fatalf("%d requests and %d parked before the circuit is open, want 21 to 28 and 100", tried, len(store.parked))
 		}
 		deliver(t, d, messages(1000, ownKeys))
 		if s.count() != tried || time.Since(start) != 0 || len(store.parked) != 1100 {
