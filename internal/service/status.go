@@ -70,6 +70,11 @@ func (s *service) status() console.Status {
 	for _, d := range s.destined {
 		st.Outputs = append(st.Outputs, s.destinationStatus(d, at, states[d.name]))
 	}
+	for i := range st.Outputs { // looked at a moment later than the gauge
+		if o := st.Outputs[i].Oldest; o != nil {
+			st.Source.LagSeconds = max(st.Source.LagSeconds, o.Seconds)
+		}
+	}
 	return st
 }
 

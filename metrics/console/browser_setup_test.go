@@ -221,6 +221,14 @@ func quoted(s string) string {
 	return string(text)
 }
 
+// click clicks an element once it is there, wherever it is: a page that is live moves
+// between the moment its places are asked for and the click.
+func (tb *tab) click(selector string) {
+	tb.t.Helper()
+	tb.until(fmt.Sprintf("document.querySelector(%s)?.checkVisibility()", quoted(selector)))
+	tb.until(fmt.Sprintf("[document.querySelector(%s)?.click()]", quoted(selector)))
+}
+
 // press presses keys, as from kb, or types a text.
 func (tb *tab) press(keys ...string) {
 	tb.t.Helper()

@@ -214,7 +214,7 @@ func TestWrongTokenIsSaidAndForgotten(t *testing.T) {
 
 	tb.do(chromedp.Reload()) // the tab keeps it
 	tb.text("#parked-none", "3 parked.")
-	tb.do(chromedp.Click("#lock"))
+	tb.click("#lock")
 	tb.until("document.getElementById('unlocked').hidden && sessionStorage.length === 0")
 	th.untouched(t)
 }
@@ -223,7 +223,8 @@ func TestLevelOfTheLogIsSetFromThePage(t *testing.T) {
 	th := newTheatre()
 	tb := th.open(t)
 	tb.unlock()
-	tb.do(chromedp.SetValue("#level", "debug"), chromedp.Click("#level-form button"))
+	tb.do(chromedp.SetValue("#level", "debug"))
+	tb.click("#level-form button")
 	tb.text("#message", "The log is at level debug.")
 	if l := levelName(th.o.Level.Level()); l != "debug" {
 		t.Errorf("the level is %s", l)

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/chromedp/chromedp"
 )
 
 // crowded is a status with everything that makes a page wide.
@@ -98,12 +97,13 @@ func TestDialogHasEnoughContrast(t *testing.T) {
 	tb.unlock()
 	for _, scheme := range []string{"light", "dark"} {
 		tb.scheme(scheme)
-		tb.do(chromedp.Click("#parked-table [data-do=drop]"))
+		tb.click("#parked-table [data-do=drop]")
 		tb.text("dialog[open]", "cannot be taken back")
 		if _, bad, _ := strings.Cut(eval[string](tb, poor), "\n"); bad != "" {
 			t.Errorf("%s: poor contrast:\n%s", scheme, bad)
 		}
-		tb.do(chromedp.Click("dialog button[value=cancel]"))
+		tb.click("dialog button[value=cancel]")
+		tb.until("!document.querySelector('dialog[open]')")
 	}
 }
 
