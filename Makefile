@@ -28,8 +28,13 @@ demo:
 	@scripts/deps.sh go postgresql
 	go run ./cmd/demo
 
+# What measures and what packs is no part of the product and compiles much: it does
+# without the race detector.
+TOOLS = ./internal/bench ./internal/imagetest
+
 test: deps test-deploy
-	go test -race -timeout 15m ./...
+	go test -race -timeout 15m $$(go list ./... | grep -vxF "$$(go list $(TOOLS))")
+	go test -timeout 15m $(TOOLS)
 
 # What is in deploy, held to the code by a module of its own. After a change of
 # go.mod that it has to follow: cd deploy/verify && go mod tidy.
