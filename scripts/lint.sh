@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Checks the code's form and looks for mistakes that tests do not find. Every
-# check runs, also after one has failed. The tools are built from pinned versions.
+# check runs, also after one has failed. golangci-lint is built from a pinned version
+# and runs vet and staticcheck as well: loading and compiling everything once is
+# enough.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2
 golangci=github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 failed=
@@ -25,12 +26,8 @@ formatted() {
 }
 
 check gofmt formatted
-check vet go vet ./...
-check staticcheck go run "$staticcheck" ./...
 check golangci-lint go run "$golangci" run --allow-parallel-runners ./...
 # The module of what is in deploy, which ./... leaves out.
-check vet-deploy go -C deploy/verify vet ./...
-check staticcheck-deploy go -C deploy/verify run "$staticcheck" ./...
 check golangci-lint-deploy go -C deploy/verify run "$golangci" run --allow-parallel-runners ./...
 
 [ -z "$failed" ] || { echo "lint: failed:$failed" >&2; exit 1; }

@@ -182,8 +182,7 @@ func (p pubsubTopic) drain(ctx context.Context, subscription string, seen map[st
 func (p pubsubTopic) pull(ctx context.Context, subscription string, seen map[string]bool) (int, error) {
 	resp, err := p.subs.Pull(ctx, &pubsubpb.PullRequest{
 		Subscription: subscription, MaxMessages: pullSize,
-		//lint:ignore SA1019 It is the only way to learn that there is nothing more.
-		ReturnImmediately: true,
+		ReturnImmediately: true, //nolint:staticcheck // deprecated, and the only way to learn that there is nothing more
 	})
 	if err != nil || len(resp.ReceivedMessages) == 0 {
 		return 0, err
