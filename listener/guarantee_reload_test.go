@@ -63,16 +63,40 @@ func TestReloadTakesHoldBetweenTwoTransactions(t *testing.T) {
 	s.awaitConfirmed(r.queued())
 }
 
-func TestReloadWaitsForTheOpenTransactionOrChangesNothing(t *testing.T) {
+// stuckInATransaction starts a Listener that is in the middle of a transaction of so
+// many rows, which the sink does not take.
+func stuckInATransaction(t *testing.T, rows int) (*pgSource, *guaranteeSink, *guaranteeRun) {
+	t.Helper()
 	s := pgShared(t)
 	s.cfg.Window = 256 << 10
 	s.exec("CREATE TABLE t (id int PRIMARY KEY, filler text)")
 	sink := newGuaranteeSink()
 	sink.hold(0)
 	r := s.stream(sink)
-	const rows = 500
 	s.exec(fmt.Sprintf("INSERT INTO t SELECT n, repeat('x', 4000) FROM generate_series(1, %d) AS n", rows))
 	s.eventually("full window", r.outputs[0].window.full)
+	return s, sink, r
+}
+
+// wantAppliedBehind wants, once the sink takes it, all of the transaction, and nothing
+// of what comes after the reload, whose result applied gets.
+func (s *pgSource) wantAppliedBehind(sink *guaranteeSink, rows int, applied <-chan error) {
+	s.t.Helper()
+	sink.release()
+	guaranteeOrdered(s.t, sink.awaitAccepted(s.ctx, s.t, rows))
+	if err := <-applied; err != nil {
+		s.t.Fatal(err)
+	}
+	s.exec("INSERT INTO t VALUES (0, 'dropped')")
+	s.awaitConfirmed(s.lsn("pg_current_wal_insert_lsn()"))
+	if n := len(sink.messages()); n != rows {
+		s.t.Errorf("%d messages were delivered, want the %d of before the reload", n, rows)
+	}
+}
+
+func TestReloadWaitsForTheOpenTransactionOrChangesNothing(t *testing.T) {
+	const rows = 500
+	s, sink, r := stuckInATransaction(t, rows)
 
 	nothing := func(cfg *config.Listener, _ *Route) { cfg.Filter = only("nothing") }
 	soon, cancel := context.WithTimeout(s.ctx, 50*time.Millisecond)
@@ -83,28 +107,12 @@ func TestReloadWaitsForTheOpenTransactionOrChangesNothing(t *testing.T) {
 	later := make(chan error, 1)
 	go func() { later <- r.reload(s.ctx, nothing) }()
 	s.eventually("reload that waits", func() bool { return r.reloading.Load() != nil })
-	sink.release()
-	guaranteeOrdered(t, sink.awaitAccepted(s.ctx, t, rows))
-	if err := <-later; err != nil {
-		t.Fatal(err)
-	}
-	s.exec("INSERT INTO t VALUES (0, 'dropped')")
-	s.awaitConfirmed(s.lsn("pg_current_wal_insert_lsn()"))
-	if n := len(sink.messages()); n != rows {
-		t.Errorf("%d messages were delivered, want the %d of before the reload", n, rows)
-	}
+	s.wantAppliedBehind(sink, rows, later)
 }
 
 func TestReloadDoesNotComeBetweenTheHalvesOfATransactionThatWasCut(t *testing.T) {
-	s := pgShared(t)
-	s.cfg.Window = 256 << 10
-	s.exec("CREATE TABLE t (id int PRIMARY KEY, filler text)")
-	sink := newGuaranteeSink()
-	sink.hold(0)
-	r := s.stream(sink)
 	const rows = 5000 // more than the buffers of a connection hold
-	s.exec(fmt.Sprintf("INSERT INTO t SELECT n, repeat('x', 4000) FROM generate_series(1, %d) AS n", rows))
-	s.eventually("full window", r.outputs[0].window.full)
+	s, sink, r := stuckInATransaction(t, rows)
 
 	pid := s.slot("active_pid")
 	applied := make(chan error, 1)
@@ -114,16 +122,7 @@ func TestReloadDoesNotComeBetweenTheHalvesOfATransactionThatWasCut(t *testing.T)
 	s.eventually("reload that waits", func() bool { return r.reloading.Load() != nil })
 	s.exec("SELECT pg_terminate_backend(" + pid + ")")
 	s.eventually("end of the connection", func() bool { return s.slot("active_pid") != pid })
-	sink.release()
-	guaranteeOrdered(t, sink.awaitAccepted(s.ctx, t, rows))
-	if err := <-applied; err != nil {
-		t.Fatal(err)
-	}
-	s.exec("INSERT INTO t VALUES (0, 'dropped')")
-	s.awaitConfirmed(s.lsn("pg_current_wal_insert_lsn()"))
-	if n := len(sink.messages()); n != rows {
-		t.Errorf("%d messages were delivered, want the %d of before the reload", n, rows)
-	}
+	s.wantAppliedBehind(sink, rows, applied)
 }
 
 func TestReloadThatFailsForOneTableChangesNothing(t *testing.T) {

@@ -46,6 +46,9 @@ import (
 	"github.com/walherald/walherald/publisher"
 )
 
+// SourceName is what the source is called in health, beside the outputs by theirs.
+const SourceName = "postgres"
+
 // Deps is what a Listener works with.
 type Deps struct {
 	Log     *slog.Logger
@@ -164,7 +167,7 @@ func New(cfg config.Listener, db config.Database, deps Deps) (*Listener, error) 
 	}
 	l := &Listener{
 		cfg: cfg, db: db, deps: deps, router: r, log: deps.Log, met: deps.Metrics,
-		health: deps.Health.Component("postgres"), alive: deps.Health.Liveness("listener", livenessLimit(cfg)),
+		health: deps.Health.Component(SourceName), alive: deps.Health.Liveness("listener", livenessLimit(cfg)),
 		awake: make(chan struct{}, 1),
 	}
 	deps.Metrics.WindowLimit(int64(deps.windows(cfg)))

@@ -44,8 +44,6 @@ func reload(ctx context.Context, path string, requests chan<- service.Reload, lo
 		for _, w := range next.Warnings() {
 			log.Warn(w)
 		}
-	} else {
-		next = nil
 	}
 	done := make(chan error, 1)
 	select {

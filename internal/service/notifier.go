@@ -100,27 +100,18 @@ type selectFunc = func(t *publisher.Table, tags map[string]string, topic func(pu
 
 // selection makes the selection of the rules of a destination that runs.
 func (s *service) selection(cfg *config.Config, n config.Notification, d *notifier.Destination) (selectFunc, error) {
-	set, envelope, err := selectedBy(cfg, n, s.blind)
+	set, err := rules.New(n.Rules, s.blind)
 	if err != nil {
 		return nil, err
 	}
-	return selectWith(d.Selector(n.Rules, set, envelope)), nil
-}
-
-// selectedBy returns what a selection for a destination is made of.
-func selectedBy(cfg *config.Config, n config.Notification, blind func(rule, table, column string)) (*rules.Set, format.Envelope, error) {
-	set, err := rules.New(n.Rules, blind)
-	if err != nil {
-		return nil, nil, err
-	}
 	envelope, _, err := payload(cfg, n)
-	return set, envelope, err
-}
-
-func selectWith(selector *notifier.Selector) selectFunc {
+	if err != nil {
+		return nil, err
+	}
+	selector := d.Selector(n.Rules, set, envelope)
 	return func(t *publisher.Table, tags map[string]string, topic func(publisher.Action) string) listener.Selection {
 		return selector.Select(t, tags, topic)
-	}
+	}, nil
 }
 
 // blind tells, once, that a rule asks for what the log does not hold. Rules say so of

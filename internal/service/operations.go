@@ -120,7 +120,6 @@ func (p *parkingLot) List(ctx context.Context, f console.ParkedFilter, limit int
 	if err != nil {
 		return nil, 0, err
 	}
-	found = []console.Parked{}
 	for i := range some {
 		found = append(found, parkedStatus(&some[i]))
 	}

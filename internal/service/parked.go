@@ -40,9 +40,7 @@ func ListParked(ctx context.Context, cfg *config.Config, f parking.Filter, o Par
 		return all, err
 	}
 	err := eachInTopic(ctx, cfg, f, o, func(p notifier.Parked) {
-		e := parking.Entry{Parked: p, Size: len(p.Payload)}
-		e.Payload = nil
-		all = append(all, e)
+		all = append(all, entryOf(p))
 	})
 	return all, err
 }
@@ -65,12 +63,17 @@ func ListSomeParked(ctx context.Context, cfg *config.Config, destination string,
 	}
 	err = eachInTopic(ctx, cfg, f, o, func(p notifier.Parked) {
 		if total++; total <= limit {
-			e := parking.Entry{Parked: p, Size: len(p.Payload)}
-			e.Payload = nil
-			some = append(some, e)
+			some = append(some, entryOf(p))
 		}
 	})
 	return some, total, err
+}
+
+// entryOf is a delivery without its payload.
+func entryOf(p notifier.Parked) parking.Entry {
+	e := parking.Entry{Parked: p, Size: len(p.Payload)}
+	e.Payload = nil
+	return e
 }
 
 // countParked counts what the table has for a destination, or for all.

@@ -89,7 +89,7 @@ func newService(cfg *config.Config, o Options, reg prometheus.Registerer) *servi
 	s.current.Store(cfg)
 	s.met.Build(o.Version)
 	s.met.MaxSeries(cfg.Monitoring.MaxSeries)
-	s.met.ShowHealth(s.health, sourceName)
+	s.met.ShowHealth(s.health, listener.SourceName)
 	s.beside = append(s.beside, s.recent.Run)
 	return s
 }

@@ -2,6 +2,7 @@ package service
 
 import (
 	"cmp"
+	"math"
 	"net"
 	"strconv"
 	"strings"
@@ -14,9 +15,6 @@ import (
 	"github.com/walherald/walherald/metrics/console"
 	"github.com/walherald/walherald/publisher"
 )
-
-// sourceName is what the source is called in health.
-const sourceName = "postgres"
 
 // sight is what the status is made of, beside metrics and health.
 type sight struct {
@@ -58,8 +56,8 @@ func (s *service) status() console.Status {
 	cfg := s.current.Load()
 	st := console.Status{
 		Version: s.opts.Version, Started: s.started.UTC(), At: time.Now().UTC(), State: report.Status,
-		LogLevel: strings.ToLower(s.level.Level().String()), Source: s.source(cfg, states[sourceName]),
-		Outputs: []console.Output{}, Rules: s.rules(cfg), Events: s.events(),
+		LogLevel: strings.ToLower(s.level.Level().String()), Source: s.source(cfg, states[listener.SourceName]),
+		Rules: s.rules(cfg), Events: s.events(),
 	}
 	at := s.met.Positions()
 	s.made.Lock()
@@ -98,7 +96,7 @@ func (s *service) source(cfg *config.Config, state console.State) console.Source
 
 // known returns where f is, or nil if it is no number.
 func known(f float64) *float64 {
-	if f != f {
+	if math.IsNaN(f) {
 		return nil
 	}
 	return &f
@@ -157,7 +155,7 @@ func why(o console.Output) string {
 
 // events are the last ones.
 func (s *service) events() []console.Event {
-	events := []console.Event{}
+	var events []console.Event
 	for _, e := range s.recent.Events() {
 		events = append(events, eventStatus(e))
 	}
@@ -167,12 +165,12 @@ func (s *service) events() []console.Event {
 func eventStatus(e metrics.RecentEvent) console.Event {
 	ev := console.Event{
 		ID: publisher.ID(e.ID).String(), LSN: position(e.LSN), Table: e.Table, Action: e.Action,
-		Committed: e.Committed.UTC(), Path: []console.Hop{},
+		Committed: e.Committed.UTC(),
 	}
 	for _, h := range e.Hops {
 		hop := console.Hop{Output: h.Output, Topic: h.Topic, Confirmed: !h.Confirmed.IsZero()}
-		if until := h.Confirmed; hop.Confirmed {
-			hop.Seconds = max(until.Sub(e.Committed).Seconds(), 0)
+		if hop.Confirmed {
+			hop.Seconds = max(h.Confirmed.Sub(e.Committed).Seconds(), 0)
 		}
 		ev.Path = append(ev.Path, hop)
 	}

@@ -10,7 +10,7 @@ import (
 
 // rules says of each rule what it asks for and what became of what it selected.
 func (s *service) rules(cfg *config.Config) []console.Rule {
-	all := []console.Rule{}
+	var all []console.Rule
 	at := make(map[string]int)
 	for _, n := range cfg.Notifications() {
 		met := s.met.Destination(n.Name)

@@ -155,7 +155,8 @@ type RuleCount struct {
 	Matched     float64 `json:"matched"`
 	Delivered   float64 `json:"delivered"`
 	Parked      float64 `json:"parked"`
-	// Other counts those that were dropped, coalesced or expired.
+	// Parked counts those that were given up in line, delivered since or not; Other
+	// those that were dropped or coalesced.
 	Other float64 `json:"other"`
 }
 

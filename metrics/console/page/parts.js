@@ -162,7 +162,7 @@ export function showRules(status) {
   show(byId('rules'), rows.length > 0);
   show(byId('to-rules'), rows.length > 0);
   const count = (what) => ({ d }) => number(d[what]);
-  table(byId('rules-table'), 'What became of the notifications of each rule since the start; other are those dropped, coalesced or expired', [
+  table(byId('rules-table'), 'What became of the notifications of each rule since the start; parked are those given up in line, delivered since or not; other are those dropped or coalesced', [
     ['Rule', ({ rule }) => rule.name],
     ['Asks for', ({ rule }) => rule.match],
     ['Destination', ({ d }) => d.destination],
